@@ -1,0 +1,356 @@
+"""A pipeline file as frozen models: an unknown key is an error, never ignored.
+
+`${VAR}` takes a value from the environment. Secrets come from there alone: a field that
+is secret refuses literal text, and the saved file keeps the `${VAR}` instead of the value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from trajgen.errors import InputError
+from trajgen.loading import safe_name
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET_KEYS = ("api_key",)
+
+
+class Model(BaseModel):
+    """Frozen, strict about keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class EngineConfig(Model):
+    """One entry of `engines:`. What decides the text is part of the run's digest; where and
+    how it is served (`PLACEMENT`) is not, so a run may be resumed on other hardware."""
+
+    kind: str
+    model: str = ""
+    revision: str | None = None
+    max_model_len: int | None = Field(None, ge=256)
+    dtype: str = "auto"
+    quantization: str | None = None
+    structured_output: bool = True
+    script: dict[str, Any] = {}  # scripted: how well each role is played
+    tokenizer: str | None = None  # openai: where tokens are counted
+
+    replicas: int = Field(1, ge=1, le=4096)
+    tensor_parallel_size: int = Field(1, ge=1, le=64)
+    max_num_seqs: int = Field(64, ge=1, le=8192)
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    enforce_eager: bool = False
+    cpu_kvcache_gb: int = Field(2, ge=1)
+    base_url: str = ""
+    api_key: SecretStr | None = None
+    timeout_s: float = Field(300, gt=0)
+    retries: int = Field(6, ge=0, le=100)
+    start_timeout_s: float = Field(1800, gt=0)
+
+
+PLACEMENT = (
+    "replicas tensor_parallel_size max_num_seqs gpu_memory_utilization enforce_eager "
+    "cpu_kvcache_gb base_url api_key timeout_s retries start_timeout_s"
+).split()
+
+
+class RoleConfig(Model):
+    """Who plays a role, and how it samples. `max_tokens` bounds one answer."""
+
+    engine: str
+    adapter: str | None = None
+    temperature: float = Field(0.8, ge=0, le=5)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(512, ge=8, le=65536)
+
+
+def _role(value: Any) -> Any:
+    return {"engine": value} if isinstance(value, str) else value
+
+
+RoleField = Annotated[RoleConfig, BeforeValidator(_role)]
+
+
+class RolesConfig(Model):
+    """Each role by the name of an engine, or with its own settings."""
+
+    agent: RoleField
+    user: RoleField
+    world: RoleField
+
+
+class RolloutConfig(Model):
+    """`turns`: each role speaks in turn. `one_call`: one completion is a whole trajectory.
+
+    `attempts` bounds the tries of one step, one action or one answer.
+    """
+
+    mode: Literal["turns", "one_call"] = "turns"
+    attempts: int = Field(3, ge=1, le=20)
+
+
+class WorldConfig(Model):
+    """What answers tool calls: the world model (`llm`), or `package.module:Class`."""
+
+    kind: str = "llm"
+    domain: str | None = None
+    examples: int = Field(2, ge=0, le=20)
+
+
+class FaultsConfig(Model):
+    """How often a planned fault hits a task, and which kinds."""
+
+    rate: float = Field(0.0, ge=0, le=1)
+    kinds: tuple[Literal["timeout", "not_found", "permission_denied"], ...] = (
+        "timeout",
+        "not_found",
+        "permission_denied",
+    )
+
+
+STRATEGIES = ("rephrase", "entity_swap", "extend", "compose", "variant_outcome", "new_scenario")
+Strategy = Literal[
+    "rephrase", "entity_swap", "extend", "compose", "variant_outcome", "new_scenario"
+]
+
+
+class VariationsConfig(Model):
+    """What a seed is varied by: weighted strategies, personas, planned faults."""
+
+    strategies: dict[Strategy, Annotated[float, Field(ge=0)]] = dict.fromkeys(STRATEGIES, 1.0)  # type: ignore[arg-type]
+    personas: tuple[str, ...] = ("plain",)
+    faults: FaultsConfig = FaultsConfig()
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> VariationsConfig:
+        if not any(self.strategies.values()):
+            raise ValueError("at least one strategy needs a weight above 0")
+        if not self.personas:
+            raise ValueError("name at least one persona")
+        return self
+
+
+class LimitsConfig(Model):
+    """What ends a rollout: user turns, tool calls, tokens of the whole, seconds of the clock."""
+
+    turns: int = Field(20, ge=1)
+    tool_calls: int = Field(15, ge=0)
+    tokens: int = Field(8192, ge=64)
+    seconds: float = Field(1800, gt=0)
+
+
+class ShardsConfig(Model):
+    """`rows`: tasks a shard, a fixed range of the plan."""
+
+    rows: int = Field(512, ge=1, le=1_000_000)
+
+
+class ClusterConfig(Model):
+    """Where workers run: `local` Ray, a Ray address, `auto`, or `inline` in this process.
+
+    `in_flight` is how many rollouts a worker plays at once (default: 1.25 x the engine's
+    `max_num_seqs`). Joining a cluster needs Ray's token authentication, or `trusted: true`.
+    """
+
+    address: str = "local"
+    in_flight: int | None = Field(None, ge=1)
+    restarts: int = Field(8, ge=0)
+    trusted: bool = False
+
+
+def _names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class Pipeline(Model):
+    """One job. `path` is the file it came from; the saved form leaves it out."""
+
+    name: str
+    seeds: Names = Field(min_length=1)
+    target: int = Field(ge=1)
+    max_tasks: int = Field(ge=1, le=100_000_000)
+    engines: dict[str, EngineConfig] = Field(min_length=1)
+    roles: RolesConfig
+    rollout: RolloutConfig = RolloutConfig()
+    world: WorldConfig = WorldConfig()
+    variations: VariationsConfig = VariationsConfig()
+    limits: LimitsConfig = LimitsConfig()
+    filters: Names = ("default",)
+    keep: tuple[Literal["success", "refusal", "failure"], ...] = (
+        "success",
+        "refusal",
+        "failure",
+    )
+    shards: ShardsConfig = ShardsConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    prompts: str | None = None
+    seed: int = 0
+    path: Path | None = Field(None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_max_tasks(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("target"), int):
+            data.setdefault("max_tasks", 4 * data["target"])
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Pipeline:
+        safe_name(self.name)
+        for role in ("agent", "user", "world"):
+            engine = getattr(self.roles, role).engine
+            if engine not in self.engines:
+                known = ", ".join(self.engines)
+                raise ValueError(f"roles.{role} names engine {engine!r}; engines has: {known}")
+        return self
+
+    def saved(self) -> dict[str, Any]:
+        """The file as JSON data for `run.json`, without secrets."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        for engine in data["engines"].values():
+            engine.pop("api_key", None)
+        return data
+
+    def decisive(self) -> dict[str, Any]:
+        """The part of `saved()` that decides what the rows hold."""
+        data = self.saved()
+        data.pop("cluster")
+        for engine in data["engines"].values():
+            for key in PLACEMENT:
+                engine.pop(key, None)
+        return data
+
+
+def load_pipeline(path: Path, overrides: list[str] | None = None, limit: int | None = None) -> Pipeline:
+    """The pipeline in the YAML file `path`, with `a.b=value` overrides laid over it.
+
+    Raises InputError naming file, key and the nearest known key.
+    """
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InputError("a pipeline file is a mapping of keys", str(path))
+    for override in overrides or []:
+        _override(data, override)
+    _refuse_literal_secrets(data, path)
+    data = _expand(data, path)
+    try:
+        pipeline = Pipeline.model_validate({**data, "path": path})
+    except ValidationError as error:
+        raise InputError(explain(error, Pipeline), str(path), "See README, 'Pipeline file'.") from error
+    except InputError as error:
+        raise InputError(error.what, str(path), error.fix) from error
+    if limit is not None:
+        if limit < 1:
+            raise InputError("--limit must be at least 1")
+        pipeline = pipeline.model_copy(update={"max_tasks": min(limit, pipeline.max_tasks)})
+    return pipeline
+
+
+def read_yaml(path: Path) -> Any:
+    """The data of a YAML file. Raises InputError with the line that is wrong."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not readable"
+        raise InputError(f"this is not valid YAML: {problem}", f"{path}{line}") from error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"cannot be read ({error})", str(path)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every mistake of a file on a line of its own, unknown keys with the nearest known one."""
+    lines = []
+    for mistake in error.errors():
+        keys = [str(key) for key in mistake["loc"]]
+        if mistake["type"] == "extra_forbidden":
+            lines.append(f"unknown key {'.'.join(keys)!r}{_nearest(keys, model)}")
+        else:
+            lines.append(f"{'.'.join(keys) or 'file'}: {mistake['msg'].removeprefix('Value error, ')}")
+    return "\n  ".join(lines)
+
+
+def _nearest(keys: list[str], model: type[BaseModel]) -> str:
+    known = _keys_at(model, keys[:-1])
+    close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+
+
+def _keys_at(model: Any, keys: list[str]) -> list[str]:
+    for key in keys:
+        field = model.model_fields.get(key)
+        nested = _models_in(field.annotation) if field else [model]
+        if nested:
+            model = nested[0]
+    return [name for name in model.model_fields if name != "path"]
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for a in getattr(annotation, "__args__", ()) for m in _models_in(a)]
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set wants a.b=value, got {text!r}")
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = data.get(parent)
+        if isinstance(below, str) and "roles" in parents:
+            below = {"engine": below}
+        if not isinstance(below, dict | None):
+            raise InputError(f"--set {key}: {parent!r} holds no mapping")
+        data[parent] = {} if below is None else dict(below)
+        data = data[parent]
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {key}: {value!r} is not valid YAML") from error
+
+
+def _refuse_literal_secrets(data: Any, path: Path) -> None:
+    if not isinstance(data, dict):
+        return
+    for key, value in data.items():
+        if key in _SECRET_KEYS and not _VARIABLE.fullmatch(str(value)):
+            raise InputError(
+                f"{key} holds literal text",
+                str(path),
+                f"Secrets come from the environment: {key}: ${{MY_KEY}}",
+            )
+        _refuse_literal_secrets(value, path)
+
+
+def _expand(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, path) for item in value]
+    return _VARIABLE.sub(lambda m: _variable(m[1], path), value) if isinstance(value, str) else value
+
+
+def _variable(name: str, path: Path) -> str:
+    if name not in os.environ:
+        raise InputError(f"${{{name}}} is not set in the environment", str(path), f"export {name}=…")
+    return os.environ[name]

@@ -1,0 +1,58 @@
+"""Names that become code or paths go through here, and nowhere else."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from trajgen.errors import InputError
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def load_object(name: str) -> Any:
+    """The object `package.module:attribute`. Raises InputError when there is none."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"cannot load {name!r} ({error})",
+            fix="Name it as package.module:attribute and install the extra that brings it.",
+        ) from error
+
+
+def safe_name(name: str) -> str:
+    """`name` if it can be one folder or file name. Raises InputError otherwise."""
+    if not _SAFE.fullmatch(name):
+        raise InputError(
+            f"{name!r} cannot name a folder",
+            fix="Use letters, digits, dot, dash and underscore, at most 100, not first a dot.",
+        )
+    return name
+
+
+def shipped(folder: str) -> Path:
+    """`prompts`, `seeds` or `pipelines` as they travel with the package."""
+    installed = Path(__file__).parent / "shipped" / folder
+    return installed if installed.is_dir() else Path(__file__).parent.parent / folder
+
+
+def find(path: str, near: Path | None = None) -> Path:
+    """`path` as a user means it: from here, beside `near`, or among what is shipped.
+
+    Raises InputError naming the places looked at.
+    """
+    given = Path(path).expanduser()
+    places = [given]
+    if not given.is_absolute():
+        if near is not None:
+            places += [near / given, near.parent / given]
+        places.append(shipped("seeds").parent / given)
+    for place in places:
+        if place.exists():
+            return place
+    looked = ", ".join(str(place) for place in places)
+    raise InputError("no such file or folder", str(path), f"Looked at: {looked}")

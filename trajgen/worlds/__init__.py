@@ -1,0 +1,70 @@
+"""What answers a tool call: the world model (`llm`) or a real environment.
+
+A world begins an episode for each rollout; the episode answers calls one by one. The
+rollout owns the ledger: an episode proposes effects, code applies and checks them.
+
+Crash rule: an episode holds no result; when it is lost, its rollout is planned again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from trajgen.ledger import Ledger
+from trajgen.records import Call, Domain, Json, Reason, Seed, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a rollout plays: its domain, seed and task, and the ledger as it begins."""
+
+    domain: Domain
+    seed: Seed
+    task: Task
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A world's answer to one call.
+
+    `applies` says whether the call's precondition held and `why`; `effects` are what it
+    changed; `observation` is the text the agent sees. `verdicts` are the violations that
+    were left after the last of `attempts`; an answer with any ends the rollout.
+    """
+
+    applies: bool
+    why: str
+    effects: tuple[dict[str, Json], ...]
+    observation: str
+    source: Literal["model", "code", "real"]
+    attempts: int = 1
+    agreement: float | None = None
+    verdicts: tuple[Reason, ...] = ()
+
+
+class Episode(Protocol):
+    """One rollout's view of a world."""
+
+    async def step(self, call: Call) -> Answer:
+        """Answer `call` in the current state of the scene's ledger; does not change it."""
+
+    def observe(self, call: Call, answer: Answer) -> None:
+        """Told of the answer that was given in the end, a planned fault included."""
+
+    def close(self) -> None:
+        """Free what the episode holds."""
+
+
+class World(Protocol):
+    """Begins episodes; `name` is what rows carry as `world_model`."""
+
+    name: str
+
+    def begin(self, scene: Scene) -> Episode:
+        """A fresh episode in the scene's state."""
+
+
+Options = Mapping[str, Json]
