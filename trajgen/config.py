@@ -1,16 +1,18 @@
 """A pipeline file as frozen models: an unknown key is an error, never ignored.
 
 `${VAR}` takes a value from the environment. Secrets come from there alone: a field that
-is secret refuses literal text, and the saved file keeps the `${VAR}` instead of the value.
+is secret refuses literal text, and is in no saved file, message or traceback.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -25,15 +27,17 @@ from pydantic import (
 
 from trajgen.errors import InputError
 from trajgen.loading import safe_name
+from trajgen.records import Outcome
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEYS = ("api_key",)
 
 
 class Model(BaseModel):
     """Frozen, strict about keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class EngineConfig(Model):
@@ -64,9 +68,10 @@ class EngineConfig(Model):
 
 
 PLACEMENT = (
-    "replicas tensor_parallel_size max_num_seqs gpu_memory_utilization enforce_eager "
-    "cpu_kvcache_gb base_url api_key timeout_s retries start_timeout_s"
-).split()
+    *("replicas", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization"),
+    *("enforce_eager", "cpu_kvcache_gb", "base_url", "api_key", "timeout_s", "retries"),
+    "start_timeout_s",
+)
 
 
 class RoleConfig(Model):
@@ -112,27 +117,26 @@ class WorldConfig(Model):
     examples: int = Field(2, ge=0, le=20)
 
 
+Fault = Literal["timeout", "not_found", "permission_denied"]
+
+
 class FaultsConfig(Model):
     """How often a planned fault hits a task, and which kinds."""
 
     rate: float = Field(0.0, ge=0, le=1)
-    kinds: tuple[Literal["timeout", "not_found", "permission_denied"], ...] = (
-        "timeout",
-        "not_found",
-        "permission_denied",
-    )
+    kinds: tuple[Fault, ...] = get_args(Fault)
 
 
-STRATEGIES = ("rephrase", "entity_swap", "extend", "compose", "variant_outcome", "new_scenario")
 Strategy = Literal[
     "rephrase", "entity_swap", "extend", "compose", "variant_outcome", "new_scenario"
 ]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
 class VariationsConfig(Model):
     """What a seed is varied by: weighted strategies, personas, planned faults."""
 
-    strategies: dict[Strategy, Annotated[float, Field(ge=0)]] = dict.fromkeys(STRATEGIES, 1.0)  # type: ignore[arg-type]
+    strategies: dict[Strategy, Annotated[float, Field(ge=0)]] = dict.fromkeys(STRATEGIES, 1.0)
     personas: tuple[str, ...] = ("plain",)
     faults: FaultsConfig = FaultsConfig()
 
@@ -181,7 +185,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 
 
 class Pipeline(Model):
-    """One job. `path` is the file it came from; the saved form leaves it out."""
+    """One job."""
 
     name: str
     seeds: Names = Field(min_length=1)
@@ -194,23 +198,17 @@ class Pipeline(Model):
     variations: VariationsConfig = VariationsConfig()
     limits: LimitsConfig = LimitsConfig()
     filters: Names = ("default",)
-    keep: tuple[Literal["success", "refusal", "failure"], ...] = (
-        "success",
-        "refusal",
-        "failure",
-    )
+    keep: tuple[Outcome, ...] = get_args(Outcome)
     shards: ShardsConfig = ShardsConfig()
     cluster: ClusterConfig = ClusterConfig()
     prompts: str | None = None
     seed: int = 0
-    path: Path | None = Field(None, exclude=True)
 
     @model_validator(mode="before")
     @classmethod
     def _default_max_tasks(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("target"), int):
-            data.setdefault("max_tasks", 4 * data["target"])
-        return data
+        target = str(data.get("target")) if isinstance(data, dict) else ""
+        return {"max_tasks": 4 * int(target), **data} if target.isdecimal() else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Pipeline:
@@ -239,42 +237,44 @@ class Pipeline(Model):
         return data
 
 
-def load_pipeline(path: Path, overrides: list[str] | None = None, limit: int | None = None) -> Pipeline:
-    """The pipeline in the YAML file `path`, with `a.b=value` overrides laid over it.
-
-    Raises InputError naming file, key and the nearest known key.
-    """
+def load_pipeline(
+    path: Path, overrides: list[str] | None = None, limit: int | None = None
+) -> Pipeline:
+    """The pipeline in the YAML file `path`, with `a.b=value` overrides laid over it. Raises
+    InputError naming file, key and the nearest known key."""
     data = read_yaml(path)
     if not isinstance(data, dict):
         raise InputError("a pipeline file is a mapping of keys", str(path))
-    for override in overrides or []:
+    for override in overrides or ():
         _override(data, override)
     _refuse_literal_secrets(data, path)
-    data = _expand(data, path)
     try:
-        pipeline = Pipeline.model_validate({**data, "path": path})
+        pipeline = Pipeline.model_validate(_expand(data, path))
     except ValidationError as error:
-        raise InputError(explain(error, Pipeline), str(path), "See README, 'Pipeline file'.") from error
+        advice = "See README, 'Pipeline file'."
+        raise InputError(explain(error, Pipeline), str(path), advice) from error
     except InputError as error:
         raise InputError(error.what, str(path), error.fix) from error
-    if limit is not None:
-        if limit < 1:
-            raise InputError("--limit must be at least 1")
-        pipeline = pipeline.model_copy(update={"max_tasks": min(limit, pipeline.max_tasks)})
-    return pipeline
+    if limit is None:
+        return pipeline
+    if limit < 1:
+        raise InputError("--limit must be at least 1")
+    return pipeline.model_copy(update={"max_tasks": min(limit, pipeline.max_tasks)})
 
 
 def read_yaml(path: Path) -> Any:
     """The data of a YAML file. Raises InputError with the line that is wrong."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        data = yaml.safe_load(path.read_text("utf-8"))
+        json.dumps(data, default=str, skipkeys=True)  # an anchor inside itself is a ValueError
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not readable"
         raise InputError(f"this is not valid YAML: {problem}", f"{path}{line}") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
         raise InputError(f"cannot be read ({error})", str(path)) from error
+    return data
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -283,15 +283,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     for mistake in error.errors():
         keys = [str(key) for key in mistake["loc"]]
         if mistake["type"] == "extra_forbidden":
-            lines.append(f"unknown key {'.'.join(keys)!r}{_nearest(keys, model)}")
+            close = _closest(keys[-1], _keys_at(model, keys[:-1]))
+            lines.append(f"unknown key {'.'.join(keys)!r}{close}")
+        elif keys[-1:] == ["[key]"] and mistake["type"] == "literal_error":
+            lines.append(f"unknown key {'.'.join(keys[:-1])!r}{_closest(keys[-2], STRATEGIES)}")
         else:
-            lines.append(f"{'.'.join(keys) or 'file'}: {mistake['msg'].removeprefix('Value error, ')}")
+            what = mistake["msg"].removeprefix("Value error, ")
+            lines.append(f"{'.'.join(keys) or 'file'}: {what}")
     return "\n  ".join(lines)
 
 
-def _nearest(keys: list[str], model: type[BaseModel]) -> str:
-    known = _keys_at(model, keys[:-1])
-    close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
+def _closest(key: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
 
 
@@ -301,7 +304,7 @@ def _keys_at(model: Any, keys: list[str]) -> list[str]:
         nested = _models_in(field.annotation) if field else [model]
         if nested:
             model = nested[0]
-    return [name for name in model.model_fields if name != "path"]
+    return list(model.model_fields)
 
 
 def _models_in(annotation: Any) -> list[Any]:
@@ -325,7 +328,7 @@ def _override(data: dict[str, Any], text: str) -> None:
         data = data[parent]
     try:
         data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"--set {key}: {value!r} is not valid YAML") from error
 
 
@@ -333,12 +336,9 @@ def _refuse_literal_secrets(data: Any, path: Path) -> None:
     if not isinstance(data, dict):
         return
     for key, value in data.items():
-        if key in _SECRET_KEYS and not _VARIABLE.fullmatch(str(value)):
-            raise InputError(
-                f"{key} holds literal text",
-                str(path),
-                f"Secrets come from the environment: {key}: ${{MY_KEY}}",
-            )
+        if key == "api_key" and not _VARIABLE.fullmatch(str(value)):
+            advice = f"Secrets come from the environment: {key}: ${{MY_KEY}}"
+            raise InputError(f"{key} holds literal text", str(path), advice)
         _refuse_literal_secrets(value, path)
 
 
@@ -347,10 +347,13 @@ def _expand(value: Any, path: Path) -> Any:
         return {key: _expand(item, path) for key, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, path) for item in value]
-    return _VARIABLE.sub(lambda m: _variable(m[1], path), value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda m: _variable(m[1], path), value)
+    return value
 
 
 def _variable(name: str, path: Path) -> str:
     if name not in os.environ:
-        raise InputError(f"${{{name}}} is not set in the environment", str(path), f"export {name}=…")
+        what = f"${{{name}}} is not set in the environment"
+        raise InputError(what, str(path), f"export {name}=…")
     return os.environ[name]

@@ -11,6 +11,7 @@ dead task with an error type, and the run goes on. What follows is everything el
         RunLocked     another driver holds this run folder
       RolloutError    stays inside a run, told apart by type, never by text
         RequestError  this task cannot run as it is: dead, with the reason kept
+          PromptTooLong the model's context is full: the rollout ends as too_long
         EngineDead    the engine is gone: restart it, give its tasks back to the queue
         Timeout       no answer in time: the task goes back to the queue, then is dead
 
@@ -70,6 +71,10 @@ class RolloutError(TrajgenError):
 
 class RequestError(RolloutError):
     """This request can never succeed as it is (too long, refused schema, 4xx)."""
+
+
+class PromptTooLong(RequestError):
+    """The prompt leaves no room for an answer in the model's context."""
 
 
 class EngineDead(RolloutError):

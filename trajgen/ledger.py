@@ -18,6 +18,8 @@ AdHash), so it is updated from the changed nodes alone, and equal states have eq
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +28,10 @@ from trajgen.records import Json
 
 OPS = ("set", "add", "remove", "increment", "append", "move")
 MISSING: Any = object()
-SMALL_COLLECTION = 64  # a collection this small is searched for nested entities too
+SMALL_COLLECTION = 64  # one this small is searched for nested entities; a larger one is none
+MAX_DEPTH = 128
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_BAD_ESCAPE = re.compile(r"~(?![01])")
 
 
 class EffectError(ValueError):
@@ -56,10 +61,8 @@ class Ledger:
         return lookup(self.state, path)
 
     def apply(self, effects: Sequence[Mapping[str, Json]]) -> bool:
-        """Apply all `effects` in order, or none; True when the state changed.
-
-        Raises EffectError for the first one that does not fit.
-        """
+        """Apply all `effects` in order, or none; True when the state changed. Raises
+        EffectError for the first one that does not fit."""
         state, total = self.state, self._hash
         touched: list[str] = []
         for effect in effects:
@@ -71,12 +74,17 @@ class Ledger:
         self.touch(touched)
         return changed
 
+    def fork(self) -> Ledger:
+        """A ledger that goes on from here on its own; costs nothing, the state is shared."""
+        return Ledger(self.state, self._hash)
+
     def touch(self, paths: Iterable[str]) -> None:
         """Remember that these parts of the state mattered to the trajectory."""
         self._touched.update(dict.fromkeys(paths))
 
     def relevant(self, arguments: Json) -> list[str]:
-        """Pointers to the entities that the scalars in `arguments` name, in state order."""
+        """Pointers to the entities that the scalars in `arguments` name, collection by
+        collection. A large collection is itself none: a row does not hold a database."""
         names = dict.fromkeys(str(v) for v in scalars(arguments) if not isinstance(v, bool))
         return list(_named(self.state, "", names))
 
@@ -93,6 +101,8 @@ def split(path: str) -> list[str]:
     """The keys of a JSON pointer. Raises EffectError when it is none."""
     if not isinstance(path, str) or (path and not path.startswith("/")):
         raise EffectError(str(path), "not a JSON pointer (it must begin with '/')")
+    if _BAD_ESCAPE.search(path):
+        raise EffectError(path, "not a JSON pointer ('~' in a key is written ~0, '/' is ~1)")
     return [key.replace("~1", "/").replace("~0", "~") for key in path.split("/")[1:]]
 
 
@@ -111,31 +121,42 @@ def lookup(state: Json, path: str) -> Json:
 
 
 def overlay(base: Json, patch: Json) -> Json:
-    """`base` with `patch` laid over it: objects merge key by key, anything else replaces."""
+    """`base` with `patch`, if there is one, laid over it: objects merge key by key, anything
+    else replaces; so does a null inside the patch."""
     if not (isinstance(base, dict) and isinstance(patch, dict)):
         return base if patch is None else patch
-    return base | {k: overlay(base.get(k), v) if k in base else v for k, v in patch.items()}
+    return base | {k: v if v is None else overlay(base.get(k), v) for k, v in patch.items()}
 
 
 def holds(state: Json, condition: Mapping[str, Json]) -> bool:
     """Whether `state` fulfils one condition of a goal.
 
     A condition is `{"path": pointer, <test>: operand}` with one test of: equals,
-    not_equals, exists (operand true or false), contains, at_least, at_most.
+    not_equals, exists (operand true or false), contains, at_least, at_most. An operand of
+    the wrong type does not hold. Raises EffectError when `path` is no pointer.
     """
     value = lookup(state, condition["path"])
-    if "exists" in condition:
-        return (value is not MISSING) == condition["exists"]
-    if value is MISSING:
-        return "not_equals" in condition
     test, operand = next((k, v) for k, v in condition.items() if k != "path")
-    return {
-        "equals": lambda: canonical(value) == canonical(operand),
-        "not_equals": lambda: canonical(value) != canonical(operand),
-        "contains": lambda: isinstance(value, list | str | dict) and operand in value,
-        "at_least": lambda: _is_number(value) and value >= operand,
-        "at_most": lambda: _is_number(value) and value <= operand,
-    }[test]()
+    if test == "exists":
+        return (value is not MISSING) is operand
+    if value is MISSING:
+        return test == "not_equals"
+    if test in ("equals", "not_equals"):
+        return equal(value, operand) == (test == "equals")
+    if test == "contains":
+        return _contains(value, operand)
+    if not (_is_number(value) and _is_number(operand)):
+        return False
+    return bool(value >= operand if test == "at_least" else value <= operand)
+
+
+def equal(left: Json, right: Json) -> bool:
+    """Whether two JSON values are the same: 10 is 10.0, true is not 1."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(equal(v, right[k]) for k, v in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    return json_type(left) == json_type(right) and bool(left == right)
 
 
 def scalars(value: Json) -> Iterator[Json]:
@@ -167,7 +188,10 @@ def excerpt(state: Json, paths: Iterable[str]) -> Json:
 
 
 def node_hash(path: str, value: Json) -> int:
-    """The sum of the hashes of `value` and all nodes below it, at `path`."""
+    """The sum of the hashes of `value` and all nodes below it, at `path`. Raises EffectError
+    below MAX_DEPTH, so that no state is deeper than code can walk."""
+    if path.count("/") > MAX_DEPTH:
+        raise EffectError(path[:80], f"nests deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
         inner = sum(node_hash(join(path, k), v) for k, v in value.items())
         return (_leaf(path, "{}") + inner) % 2**128
@@ -186,10 +210,20 @@ def _is_number(value: Json) -> bool:
     return json_type(value) == "number"
 
 
+def _is_large(value: Json) -> bool:
+    return isinstance(value, dict | list) and len(value) > SMALL_COLLECTION
+
+
+def _contains(value: Json, operand: Json) -> bool:
+    if isinstance(value, list):
+        return any(equal(item, operand) for item in value)
+    return isinstance(value, str | dict) and isinstance(operand, str) and operand in value
+
+
 def _child(value: Json, key: str) -> Json:
     if isinstance(value, dict):
         return value.get(key, MISSING)
-    if isinstance(value, list) and key.isascii() and key.isdecimal():
+    if isinstance(value, list) and _INDEX.fullmatch(key):
         return value[int(key)] if int(key) < len(value) else MISSING
     return MISSING
 
@@ -197,14 +231,17 @@ def _child(value: Json, key: str) -> Json:
 def _changes(state: Json, effect: Mapping[str, Json]) -> list[tuple[str, Json]]:
     """What an effect means for `state`: (path, new value) pairs; MISSING removes."""
     op, path, value = effect.get("op"), effect.get("path", ""), effect.get("value", MISSING)
-    keys = split(path)
-    if op not in OPS or not keys:
-        raise EffectError(path, f"unknown effect {op!r} (known: {', '.join(OPS)})")
+    if op not in OPS:
+        raise EffectError(str(path), f"unknown effect {op!r} (known: {', '.join(OPS)})")
+    if not split(path):
+        raise EffectError(path, f"cannot {op} the whole state; name a part of it")
     if value is MISSING and op != "remove":
         raise EffectError(path, f"{op} needs a value")
     old = lookup(state, path)
     if op != "add" and old is MISSING:
         raise EffectError(path, f"nothing is there to {op}")
+    if op in ("set", "remove", "move") and _is_large(old):
+        raise EffectError(path, f"cannot {op} all {len(old)} entries; name the one that is meant")
     if op == "set":
         _same_type(path, old, value)
     elif op == "add":
@@ -214,12 +251,21 @@ def _changes(state: Json, effect: Mapping[str, Json]) -> list[tuple[str, Json]]:
     elif op == "increment":
         if not (_is_number(old) and _is_number(value)):
             raise EffectError(path, f"cannot add {json_type(value)} to {json_type(old)}")
-        value = old + value
+        value = _sum(path, old, value)
     elif op == "append":
         return [(path, _appended(path, old, value))]
     else:
         return _moved(state, path, old, value)
     return [(path, value)]
+
+
+def _sum(path: str, old: Json, value: Json) -> Json:
+    try:
+        if math.isfinite(total := old + value):
+            return total
+    except OverflowError:
+        pass
+    raise EffectError(path, "the sum is too large for a number")
 
 
 def _same_type(path: str, old: Json, new: Json) -> None:
@@ -289,13 +335,12 @@ def _copied(state: Json, keys: list[str], new: Json) -> Json:
 def _named(state: Json, path: str, names: Mapping[str, None]) -> Iterator[str]:
     if not isinstance(state, dict):
         return
-    for name in names:
-        if name in state:
-            yield join(path, name)
+    found = [name for name in names if name in state and not _is_large(state[name])]
+    yield from (join(path, name) for name in found)
     if len(state) > SMALL_COLLECTION:
         return
     for key, value in state.items():
-        if key not in names:
+        if key not in found:
             yield from _named(value, join(path, key), names)
 
 

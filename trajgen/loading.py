@@ -17,7 +17,7 @@ def load_object(name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
             f"cannot load {name!r} ({error})",
             fix="Name it as package.module:attribute and install the extra that brings it.",

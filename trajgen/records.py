@@ -196,8 +196,8 @@ class Trajectory:
         values["messages"] = tuple(json.loads(m) for m in values["messages"])
         values["tools"] = tuple(json.loads(t) for t in values.get("tools", ()))
         values["steps"] = tuple(Step.parse(json.loads(s)) for s in values.get("steps", ()))
-        for name in ("state_initial", "state_final", "scores"):
-            values[name] = json.loads(values.get(name) or "null")
+        for name in {"state_initial", "state_final", "scores"} & values.keys():
+            values[name] = json.loads(values[name] or "null")
         values["reasons"] = tuple(values.get("reasons", ()))
         return cls(**values)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from trajgen.errors import InputError
 from trajgen.loading import load_object
 from trajgen.records import Json, Message, Tool
 
@@ -89,7 +90,16 @@ _KINDS = {
 }
 
 
-def make_engine(config: EngineConfig) -> Engine:
-    """The engine of a pipeline's `engines:` entry; `kind` may be `package.module:Class`."""
-    engine: Engine = load_object(_KINDS.get(config.kind, config.kind))(config)
+def make_engine(config: EngineConfig, adapters: tuple[str, ...] = ()) -> Engine:
+    """The engine of a pipeline's `engines:` entry; `kind` may be `package.module:Class`.
+
+    `adapters` are what roles want to use on it. Raises InputError where it can have none.
+    """
+    make = load_object(_KINDS.get(config.kind, config.kind))
+    if not adapters:
+        engine: Engine = make(config)
+    elif config.kind in ("vllm", "openai"):
+        engine = make(config, adapters)
+    else:
+        raise InputError(f"engine kind {config.kind!r} has no adapters", "roles")
     return engine

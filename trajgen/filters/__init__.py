@@ -53,6 +53,4 @@ def check(
     trajectory: Trajectory, domain: Domain, names: Sequence[str] = ("default",)
 ) -> list[Reason]:
     """All reasons to drop `trajectory`, in the order of the filters; [] keeps it."""
-    return [
-        reason for filter_ in select(tuple(names)) for reason in filter_(trajectory, domain)
-    ]
+    return [reason for filter_ in select(tuple(names)) for reason in filter_(trajectory, domain)]

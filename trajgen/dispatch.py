@@ -1,0 +1,241 @@
+"""Tasks to workers and back: every task ends as a row or a death, whatever dies meanwhile.
+
+Each worker has one exchange under way at a time. A worker that is lost, hung or without its
+engine is replaced; the tasks it had get a strike and are tried again in smaller groups, in
+the end alone, so that a task that kills engines is found and does not take others with it.
+
+Crash rule: nothing here is written; what is not committed is owed when the driver returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trajgen.cast import Usage
+from trajgen.collect import Collector, Settled
+from trajgen.errors import EngineDead, InputError, MachineError
+from trajgen.records import Task
+from trajgen.worker import Outcome, Report
+
+EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
+FATAL_ALONE = 2  # deaths of the engine with only this task in play
+TIMEOUTS = 3  # tries of a task that does not end in time
+SHRINK = 8  # how much smaller each next group of struck tasks is
+
+
+class Handle(Protocol):
+    """A worker as the driver sees it, in this process or in an actor."""
+
+    async def start(self) -> None:
+        """Raises MachineError or InputError when it cannot work."""
+
+    async def exchange(self, tasks: list[Task]) -> Report:
+        """Raises EngineDead when the worker is lost."""
+
+    async def close(self) -> None:
+        """Stop it and everything it started; never raises."""
+
+
+@dataclass(slots=True)
+class Live:
+    """What a worker has in hand."""
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    in_flight: int = 0
+    usage: Usage = field(default_factory=Usage)
+    state: str = "starting"
+
+
+class Dispatch:
+    """Plays the owed tasks on `n_workers` workers until the collector is finished."""
+
+    def __init__(
+        self,
+        collector: Collector,
+        hire: Callable[[int], Handle],
+        n_workers: int,
+        in_flight: int,
+        restarts: int,
+        changed: Callable[[Dispatch], None],
+    ) -> None:
+        self.collector, self.hire, self.in_flight = collector, hire, in_flight
+        self.restarts, self.changed = restarts, changed
+        self.workers = [Live() for _ in range(n_workers)]
+        self.spent = Usage()  # by workers that are gone
+        self.window = max(4 * collector.shard_rows, 4 * n_workers * in_flight)
+        self._owed: Iterator[Task] = collector.owed()
+        self._next: Task | None = next(self._owed, None)
+        self._struck: deque[tuple[Task, int]] = deque()
+        self._again: deque[Task] = deque()
+        self._strikes: Counter[str] = Counter()
+        self._alone: Counter[str] = Counter()
+        self._timeouts: Counter[str] = Counter()
+        self._lost_in_a_row = 0
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until enough is committed. Raises MachineError, InputError or CommitError."""
+        serving = [asyncio.ensure_future(self._serve(n)) for n in range(len(self.workers))]
+        try:
+            await asyncio.gather(*serving)
+        finally:
+            for task in serving:
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _serve(self, number: int) -> None:
+        """One worker after the other in place `number`, until all is done."""
+        while not self.collector.finished:
+            self.workers[number] = live = Live()
+            handle = self.hire(number)
+            try:
+                await handle.start()
+                live.state = "working"
+                await self._feed(handle, live)
+            except EngineDead as error:
+                self._lost(live, error)
+            finally:
+                self._add_usage(live)
+                await handle.close()
+
+    async def _feed(self, handle: Handle, live: Live) -> None:
+        while not self.collector.finished:
+            tasks = self._take(live)
+            live.tasks.update({task.id: task for task in tasks})
+            if not live.tasks:
+                await self._wait()
+                continue
+            try:
+                report = await asyncio.wait_for(handle.exchange(tasks), EXCHANGE_LIMIT_S)
+            except TimeoutError as error:
+                raise EngineDead(f"a worker was silent for {EXCHANGE_LIMIT_S:g} s") from error
+            live.in_flight, live.usage = report.in_flight, report.usage
+            await self._settle(report, live)
+            if report.engine_dead:
+                raise EngineDead("an engine died")
+
+    async def _wait(self) -> None:
+        """Nothing to do here now: another worker's tasks may yet come back."""
+        self._news.clear()
+        await self._news.wait()
+
+    def _take(self, live: Live) -> list[Task]:
+        if self._struck:
+            return [] if live.tasks else self._take_struck()
+        tasks: list[Task] = []
+        room = 2 * self.in_flight - len(live.tasks)
+        while len(tasks) < room and (task := self._next_task()) is not None:
+            tasks.append(task)
+        return tasks
+
+    def _take_struck(self) -> list[Task]:
+        """Struck tasks of one size of group, and nothing beside them."""
+        size = self._struck[0][1]
+        group: list[Task] = []
+        while self._struck and len(group) < size and self._struck[0][1] == size:
+            group.append(self._struck.popleft()[0])
+        return group
+
+    def _next_task(self) -> Task | None:
+        if self._again:
+            return self._again.popleft()
+        task = self._next
+        first_open = self.collector.next_shard * self.collector.shard_rows
+        if task is None or task.index >= first_open + self.window:
+            return None
+        self._next = next(self._owed, None)
+        return task
+
+    async def _settle(self, report: Report, live: Live) -> None:
+        for outcome in report.outcomes:
+            if outcome.error != "engine" and (task := live.tasks.pop(outcome.task_id, None)):
+                self._lost_in_a_row = 0
+                self._end(task, outcome)
+        while await asyncio.to_thread(self.collector.commit_next):
+            pass
+        self._news.set()
+        self.changed(self)
+
+    def _end(self, task: Task, outcome: Outcome) -> None:
+        if outcome.error == "input":
+            raise InputError(outcome.message)
+        if outcome.error == "timeout":
+            self._timeouts[task.id] += 1
+            if self._timeouts[task.id] < TIMEOUTS:
+                self._again.append(task)
+                return
+        if outcome.error:
+            self._bury(task, outcome.error, outcome.message)
+        else:
+            self.collector.add(task, Settled(outcome.row, outcome.fingerprint))
+
+    def _bury(self, task: Task, error: str, message: str) -> None:
+        attempts = 1 + self._strikes[task.id] + max(0, self._timeouts[task.id] - 1)
+        death = {
+            "id": task.id,
+            "index": task.index,
+            "error": error,
+            "message": message[:2000],
+            "attempts": attempts,
+        }
+        self.collector.add(task, Settled(death=death))
+
+    def _lost(self, live: Live, error: EngineDead) -> None:
+        """Give the tasks of a lost worker back, with a strike each."""
+        self._lost_in_a_row += 1
+        lost = list(live.tasks.values())
+        if self._lost_in_a_row > self.restarts:
+            raise MachineError(
+                f"the engine was lost {self._lost_in_a_row} times without one task done in "
+                f"between (last: {error.what})",
+                fix="Committed shards are safe; mend the engine and run the same command again.",
+            )
+        for task in lost:
+            self._strike(task, alone=len(lost) == 1, error=error)
+        live.tasks.clear()
+        live.state = "restarting"
+        self._news.set()
+
+    def _strike(self, task: Task, alone: bool, error: EngineDead) -> None:
+        self._strikes[task.id] += 1
+        self._alone[task.id] += alone
+        if self._alone[task.id] >= FATAL_ALONE:
+            self._lost_in_a_row = 0
+            self._strikes[task.id] -= 1  # the last try is counted by _bury itself
+            self._bury(task, "engine", error.what)
+        else:
+            size = self.in_flight // SHRINK ** self._strikes[task.id]
+            self._struck.append((task, max(1, size)))
+
+    def _add_usage(self, live: Live) -> None:
+        for name in ("prompt", "cached", "generated", "calls"):
+            setattr(self.spent, name, getattr(self.spent, name) + getattr(live.usage, name))
+        live.usage = Usage()
+
+    def usage(self) -> Usage:
+        """Tokens and calls of this session so far."""
+        every = [self.spent, *(live.usage for live in self.workers)]
+        return Usage(
+            *(sum(getattr(u, n) for u in every) for n in ("prompt", "cached", "generated", "calls"))
+        )
+
+    def why_empty(self) -> str:
+        """In a few words, why fewer rollouts are in play than there is room for; or ""."""
+        states = {live.state for live in self.workers} - {"working"}
+        if states:
+            return f"engines are {' and '.join(sorted(states))}"
+        if sum(live.in_flight for live in self.workers) >= self.in_flight * len(self.workers):
+            return ""
+        if self._struck:
+            return "trying tasks again that an engine died of"
+        if self._next is None:
+            return "no tasks left to begin"
+        return "waiting for the oldest shard to finish" if not self._room() else ""
+
+    def _room(self) -> bool:
+        first_open = self.collector.next_shard * self.collector.shard_rows
+        return self._next is not None and self._next.index < first_open + self.window

@@ -1,0 +1,218 @@
+"""vLLM in process: AsyncLLM beside the rollouts, on GPU or CPU, without a port.
+
+Chat templates are applied here, prefix caching is on, and `schema` constrains decoding.
+
+Crash rule: the engine core is a child process. When it dies every waiting request raises
+EngineDead, and the driver starts a fresh worker; nothing is kept here that could be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from trajgen.config import EngineConfig
+from trajgen.engines import Completion, Request
+from trajgen.errors import (
+    EngineDead,
+    InputError,
+    MachineError,
+    PromptTooLong,
+    RequestError,
+    Timeout,
+)
+from trajgen.models import local_path
+from trajgen.records import Message, Tool
+
+if TYPE_CHECKING:
+    from trajgen.engines.tokens import TokenCounter
+
+_QUIET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+SHORTEST_ANSWER = 16  # tokens; with less room left in the context a prompt is too long
+
+
+class VllmEngine:
+    """One model, served by `tensor_parallel_size` GPUs or this machine's CPU."""
+
+    def __init__(self, config: EngineConfig, adapters: tuple[str, ...] = ()) -> None:
+        self.config = config
+        self.model = config.model
+        self._adapters = {name: number for number, name in enumerate(adapters, 1)}
+        self._llm: Any = None
+        self._tokenizer: Any = None
+        self._counter: TokenCounter | None = None
+        self._max_len = 0
+        self._seeded = True
+
+    async def start(self) -> None:
+        """Load the model. Raises InputError (no such model) or MachineError."""
+        path = local_path(self.config.model)
+        if path != self.config.model:
+            _QUIET["HF_HUB_OFFLINE"] = "1"
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
+        # Beside one engine there is only our event loop; vLLM would keep a core for a server.
+        os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
+        try:
+            await self._load(path)
+        except ImportError as error:
+            raise MachineError(
+                f"vLLM does not work here ({error})",
+                fix="Install the extra `cpu` or `gpu`; `trajgen doctor` says what is wrong.",
+            ) from error
+        except (OSError, ValueError, RuntimeError) as error:
+            first = str(error).strip().splitlines() or [type(error).__name__]
+            raise MachineError(
+                f"vLLM could not load {self.config.model!r}: {first[0][:500]}",
+                fix="Check the model's name, the memory it needs and `trajgen doctor`.",
+            ) from error
+
+    async def _load(self, path: str) -> None:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        from trajgen.engines.tokens import TokenCounter
+
+        args = self.engine_args(path)
+        if _on_cpu():
+            args["dtype"] = _cpu_dtype(self.config.dtype)
+            # vLLM 0.32 on CPU: a seeded request whose prompt is computed in pieces kills the
+            # engine ("CPU Generator does not use offset"); so the requests share a generator.
+            self._seeded = False
+        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
+        self._max_len = self._llm.model_config.max_model_len
+        self._tokenizer = self._llm.get_tokenizer()
+        if asyncio.iscoroutine(self._tokenizer):
+            self._tokenizer = await self._tokenizer
+        self._counter = TokenCounter(self._tokenizer)
+
+    def engine_args(self, path: str) -> dict[str, Any]:
+        """The settings given to vLLM's `AsyncEngineArgs`."""
+        config = self.config
+        args: dict[str, Any] = {
+            "model": path,
+            "revision": config.revision,
+            "dtype": config.dtype,
+            "quantization": config.quantization,
+            "max_model_len": config.max_model_len,
+            "max_num_seqs": config.max_num_seqs,
+            "tensor_parallel_size": config.tensor_parallel_size,
+            "gpu_memory_utilization": config.gpu_memory_utilization,
+            "enforce_eager": config.enforce_eager,
+            "enable_prefix_caching": True,
+            "enable_log_requests": False,
+            "disable_log_stats": True,
+            "trust_remote_code": False,
+            "load_format": "safetensors",
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        }
+        if self._adapters:
+            args |= {"enable_lora": True, "max_loras": len(self._adapters), "max_lora_rank": 64}
+        return {key: value for key, value in args.items() if value is not None}
+
+    async def complete(self, request: Request) -> Completion:
+        """One completion; a cancelled or late request is aborted in the engine as well."""
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        tokens = self._prompt(request)
+        try:
+            async with asyncio.timeout(self.config.timeout_s):
+                return await self._generate(request, tokens)
+        except TimeoutError as error:
+            raise Timeout(f"no answer within {self.config.timeout_s:g} s", request.id) from error
+        except EngineDeadError as error:
+            raise EngineDead("vLLM's engine process died", request.id) from error
+        except (VLLMClientError, EngineGenerateError, ValueError) as error:
+            raise RequestError(f"vLLM refuses the request: {error}"[:600], request.id) from error
+
+    async def _generate(self, request: Request, tokens: list[int]) -> Completion:
+        stream = self._llm.generate(
+            {"prompt_token_ids": tokens},
+            self._sampling(request, len(tokens)),
+            request.id,
+            lora_request=self._adapter(request),
+        )
+        outputs = [output async for output in stream]  # one: FINAL_ONLY
+        if not outputs:
+            raise EngineDead("vLLM closed the request without an answer", request.id)
+        best, output = outputs[-1].outputs[0], outputs[-1]
+        return Completion(
+            text=best.text,
+            finish="length" if best.finish_reason == "length" else "stop",
+            prompt_tokens=len(tokens),
+            generated_tokens=len(best.token_ids),
+            cached_tokens=output.num_cached_tokens or 0,
+        )
+
+    def _prompt(self, request: Request) -> list[int]:
+        tokens: list[int] = self._tokenizer.apply_chat_template(
+            list(request.messages),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            enable_thinking=False,
+        )
+        if len(tokens) + SHORTEST_ANSWER > self._max_len:
+            raise PromptTooLong(f"prompt takes {len(tokens)} of {self._max_len} tokens", request.id)
+        return tokens
+
+    def _sampling(self, request: Request, prompt_tokens: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        guided = request.schema is not None and self.config.structured_output
+        return SamplingParams(
+            max_tokens=min(request.max_tokens, self._max_len - prompt_tokens),
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=request.seed if self._seeded else None,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            structured_outputs=StructuredOutputsParams(json=dict(request.schema or {}))
+            if guided
+            else None,
+        )
+
+    def _adapter(self, request: Request) -> Any:
+        if request.adapter is None:
+            return None
+        from vllm.lora.request import LoRARequest
+
+        if request.adapter not in self._adapters:
+            raise InputError(f"adapter {request.adapter!r} was not named when the engine started")
+        return LoRARequest(request.adapter, self._adapters[request.adapter], request.adapter)
+
+    def count_tokens(self, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> list[int]:
+        """Tokens of each message in the model's chat template."""
+        if self._counter is None:
+            raise MachineError("the engine counts tokens only after it has started")
+        return self._counter.count(messages, tools)
+
+    async def close(self) -> None:
+        """Stop the engine and its child processes."""
+        if self._llm is not None:
+            self._llm.shutdown(timeout=5.0)
+            self._llm = None
+
+
+def _on_cpu() -> bool:
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
+
+
+def _cpu_dtype(dtype: str) -> str:
+    """`auto` on a CPU: without AVX-512, bfloat16 is emulated and costs eight times float32."""
+    import torch
+
+    if dtype == "auto" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+        return "float32"
+    return dtype

@@ -1,0 +1,42 @@
+"""What depends on other trajectories: copies. Duplicates are found at the commit, in plan order.
+
+A fingerprint leaves out what does not change the conversation: call ids, a system
+message (the domain's policy), white space and case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from trajgen.filters.structure import raw_calls, role_of, text_of
+from trajgen.ids import canonical, digest
+from trajgen.records import Json, Reason, Seed, Trajectory
+
+
+def fingerprint(messages: Sequence[Any]) -> str:
+    """64 hex digits, equal for conversations that say and call the same."""
+    return digest([_content(m) for m in messages if role_of(m) != "system"])
+
+
+def copy_of_seed(trajectory: Trajectory, seed: Seed) -> Reason | None:
+    """The reason against a trajectory that is its seed over again, or None."""
+    if fingerprint(trajectory.messages) != fingerprint(seed.messages):
+        return None
+    return Reason("copy_of_seed", None, f"says and calls the same as {seed.id}")
+
+
+def _content(message: Any) -> list[str]:
+    calls = [_folded(_called(raw)) for raw in raw_calls(message)]
+    return [role_of(message), _folded(text_of(message)), *calls]
+
+
+def _called(raw: Any) -> str:
+    function: Json = raw.get("function") if isinstance(raw, dict) else raw
+    if not isinstance(function, dict):
+        return canonical(function)
+    return canonical([function.get("name"), function.get("arguments")])
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())

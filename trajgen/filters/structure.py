@@ -1,0 +1,279 @@
+"""The shape of a conversation: who speaks when, and whether anything was cut off.
+
+The other filters read messages through the small readers here, which skip what is
+malformed; this file alone reports it. So every filter survives every input.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from trajgen.ledger import MISSING
+from trajgen.records import Call, Domain, Json, Reason, Trajectory
+
+ROLES = ("system", "user", "assistant", "tool")
+LIMITS = {"turns": "turns", "tool_calls": "tool calls", "tokens": "tokens"}
+_CACHED = 65_536  # characters; a longer observation is parsed again each time
+
+_JSON_START = re.compile(r"\s*(?:\{\s*(?:[\"'}]|$)|\[\s*(?:[\[{\"'\]]|-?\d|true|false|null|$))")
+_STRINGS = {q: re.compile(rf"{q}(?:[^{q}\\]|\\.)*{q}", re.DOTALL) for q in "\"'"}
+_INVISIBLE = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\u3000\ufeff"
+_NOTHING = {"null", "none", "nan", "undefined", "{}", "[]", '""', "''"}
+_SENTENCE_END = re.compile(r"[.!?][\"”')\]]*\s+(?=[\"“'(]?[A-Z])")
+_DANGLING = frozenset({"the", "a", "an", "and", "or", "your", "our", "my", "into", "onto"})
+
+
+class Exchange(NamedTuple):
+    """A well-formed call and its answer; `at` is the tool message, None when unanswered."""
+
+    call: Call
+    at: int | None
+    observation: str
+
+
+def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
+    """Roles in order, a final answer, no empty, cut or endless conversation."""
+    messages = trajectory.messages
+    ended = list(_ended(trajectory))
+    yield from ended
+    yield from _order(messages)
+    yield from _empty(messages)
+    yield from _cut(messages)
+    last = messages[-1] if messages else None
+    if not ended and (role_of(last) != "assistant" or raw_calls(last) or is_blank(text_of(last))):
+        at = len(messages) - 1 if messages else None
+        yield Reason("no_final_answer", at, f"expected assistant text, found {_named(last)}")
+
+
+def role_of(message: Any) -> str:
+    """The message's role, or "" when it has none."""
+    role = message.get("role") if isinstance(message, dict) else None
+    return role if isinstance(role, str) else ""
+
+
+def text_of(message: Any) -> str:
+    """The message's content, or "" when it is no text."""
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def raw_calls(message: Any) -> list[Any]:
+    """The items of `tool_calls` as they are, well-formed or not."""
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    return calls if isinstance(calls, list) else []
+
+
+def exchanges(messages: Sequence[Any]) -> list[Exchange]:
+    """Each well-formed call with the first tool message behind it that has its id."""
+    found: list[Exchange] = []
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or "tool_calls" not in message:
+            continue
+        answers = _answers_behind(messages, index)
+        for raw in raw_calls(message):
+            call = _call(raw, index)
+            if call is not None:
+                at, text = answers.get(call.id, (None, ""))
+                found.append(Exchange(call, at, text))
+    return found
+
+
+def parsed(text: str) -> Json:
+    """The JSON object or array that `text` is, or MISSING. Shared: do not change it."""
+    start = text.lstrip()[:1]
+    if start not in ("{", "["):
+        return MISSING
+    return _parsed(text) if len(text) <= _CACHED else _parse(text)
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of `text` can be seen."""
+    return not text.strip(_INVISIBLE)
+
+
+def unterminated(text: str) -> bool:
+    """Whether `text` begins as JSON (or a Python literal) and stops before it is closed."""
+    if not _JSON_START.match(text) or parsed(text) is not MISSING:
+        return False
+    quote = "'" if text.lstrip("[{ \t\r\n")[:1] == "'" else '"'
+    rest = _STRINGS[quote].sub("", text)
+    if quote == '"' and quote in rest:
+        return True
+    return rest.count("{") > rest.count("}") or rest.count("[") > rest.count("]")
+
+
+def _call(raw: Any, index: int) -> Call | None:
+    function = raw.get("function") if isinstance(raw, dict) else None
+    if not isinstance(function, dict):
+        return None
+    name, arguments, id_ = function.get("name"), function.get("arguments"), raw.get("id")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    return Call(id_ if isinstance(id_, str) else "", name, arguments, index)
+
+
+def _answers_behind(messages: Sequence[Any], index: int) -> dict[str, tuple[int, str]]:
+    answers: dict[str, tuple[int, str]] = {}
+    for at in range(index + 1, len(messages)):
+        if role_of(messages[at]) != "tool":
+            break
+        id_ = messages[at].get("tool_call_id")
+        if isinstance(id_, str):
+            answers.setdefault(id_, (at, text_of(messages[at])))
+    return answers
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> Json:
+    return _parse(text)
+
+
+def _parse(text: str) -> Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return MISSING
+
+
+def _ended(trajectory: Trajectory) -> Iterator[Reason]:
+    """What the rollout or the token count says about the end."""
+    scores = trajectory.scores or {}
+    ended, limit = scores.get("ended", "done"), scores.get("limit_tokens")
+    last = len(trajectory.messages) - 1 if trajectory.messages else None
+    if ended == "truncated":
+        yield Reason("truncated", last, "the engine cut the last message at its token limit")
+    elif ended in LIMITS:
+        yield Reason("too_long", last, f"the limit of {LIMITS[ended]} was reached")
+    elif ended != "done" and not any(step.verdicts for step in trajectory.steps):
+        yield Reason("no_final_answer", last, f"the rollout ended as {ended!r}")
+    if isinstance(limit, int | float) and trajectory.n_tokens > limit and ended != "tokens":
+        yield Reason(
+            "too_long", last, f"expected at most {limit} tokens, found {trajectory.n_tokens}"
+        )
+
+
+def _order(messages: Sequence[Any]) -> Iterator[Reason]:
+    before, calling = "", False
+    for index, message in enumerate(messages):
+        problem = _malformed(message) or _out_of_turn(role_of(message), before, calling, index)
+        if problem:
+            yield Reason("bad_role_order", index, problem)
+        before = role_of(message) or before
+        if before != "tool":
+            calling = bool(raw_calls(message))
+
+
+def _out_of_turn(role: str, before: str, calling: bool, index: int) -> str:
+    """Why `role` may not follow the role `before`; `calling`: calls are being answered."""
+    expected = {
+        "": ("user",) if index else ("user", "system"),
+        "system": ("user",),
+        "user": ("assistant",),
+        "tool": ("tool", "assistant"),
+        "assistant": ("tool",) if calling else ("user",),
+    }[before]
+    if role in expected:
+        return ""
+    return f"expected {' or '.join(expected)}, found {role} after {before or 'nothing'}"
+
+
+def _malformed(message: Any) -> str:
+    """What is wrong with one message by itself; "" when nothing is."""
+    if not isinstance(message, dict):
+        return "a message must be an object"
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        return f"unknown role {role!r}"
+    if not isinstance(message.get("content"), str):
+        return "content must be a string"
+    empty = [str(key) for key, value in message.items() if value is None]
+    if empty:
+        return f"key {empty[0]!r} is null; leave it out"
+    if role == "tool" and not isinstance(message.get("tool_call_id"), str):
+        return "a tool message needs a tool_call_id"
+    if role == "assistant" or "tool_calls" not in message:
+        return _malformed_calls(message)
+    return f"a {role} message cannot call tools"
+
+
+def _malformed_calls(message: dict[str, Any]) -> str:
+    calls = message.get("tool_calls", ())
+    if "tool_calls" in message and (not isinstance(calls, list) or not calls):
+        return "tool_calls must be a list that is not empty"
+    for number, call in enumerate(calls):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            return f"tool_calls/{number} must hold a function with a name"
+    return ""
+
+
+def _empty(messages: Sequence[Any]) -> Iterator[Reason]:
+    for index, message in enumerate(messages):
+        role = role_of(message)
+        if role not in ("user", "assistant") or raw_calls(message):
+            continue
+        text = text_of(message)
+        if is_blank(text) or (role == "assistant" and text.strip().lower() in _NOTHING):
+            yield Reason("empty_turn", index, f"the {role} says nothing and calls nothing")
+
+
+def _cut(messages: Sequence[Any]) -> Iterator[Reason]:
+    """Messages that visibly stop in the middle."""
+    punctuates = _assistant_punctuates(messages)
+    for index, message in enumerate(messages):
+        role, text = role_of(message), text_of(message)
+        if unterminated(text) or (role == "tool" and _cut_inside(text)):
+            yield Reason("truncated", index, f"JSON that is never closed, ends in {text[-30:]!r}")
+        elif _half_said(role, text, bool(raw_calls(message)), punctuates):
+            yield Reason("truncated", index, f"stops in mid-sentence: {text[-30:]!r}")
+
+
+def _cut_inside(text: str) -> bool:
+    """JSON behind a few words, never closed."""
+    start = text.find('{"')
+    return start > 0 and text[0] not in "{[" and unterminated(text[start:])
+
+
+def _dangles(text: str) -> bool:
+    """Ends in a word or mark that must be followed by something."""
+    text = text.rstrip()
+    words = text[-200:].rsplit("\n", 1)[-1].split()
+    return len(words) >= 4 and (words[-1] in _DANGLING or text[-1] in ",([{“")
+
+
+def _half_said(role: str, text: str, calling: bool, punctuates: bool) -> bool:
+    """Speech that stops where something must follow, or an open code block.
+
+    An assistant who ends every other sentence with a mark ends the last one too.
+    """
+    if role not in ("user", "assistant"):
+        return False
+    if _dangles(text) or text.count("```") % 2:
+        return True
+    text = text.rstrip()
+    if role == "user" or calling or not punctuates or not ("a" <= text[-1:] <= "z"):
+        return False
+    line = text.rsplit("\n", 1)[-1]
+    ends = [m.end() for m in _SENTENCE_END.finditer(line)]
+    rest = line[ends[-1] :].split() if ends else []
+    return len(rest) >= 3 and not re.search(r"[./@_\\]", rest[-1])
+
+
+def _assistant_punctuates(messages: Sequence[Any]) -> bool:
+    """Whether all but one of the assistant's texts end in a mark, and at least one does."""
+    texts = [text_of(m).rstrip() for m in messages if role_of(m) == "assistant"]
+    ends = [text[-1].isalnum() for text in texts if text]
+    several = any(len(_SENTENCE_END.findall(text)) >= 2 for text in texts)
+    return sum(ends) <= 1 and (len(ends) > 1 or several)
+
+
+def _named(message: Any) -> str:
+    if message is None:
+        return "no message"
+    if raw_calls(message):
+        return "a message that calls tools"
+    return f"{role_of(message) or 'no role'}" + (", empty" if is_blank(text_of(message)) else "")

@@ -1,0 +1,262 @@
+"""Tool calls: known tools, arguments that fit their schema, one answer a call, no loops.
+
+A schema is compiled once; what it declares is closed, so an argument that no schema
+names is an error unless the schema says otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from trajgen.filters.structure import (
+    Exchange,
+    exchanges,
+    parsed,
+    raw_calls,
+    role_of,
+    text_of,
+)
+from trajgen.filters.world import is_failure
+from trajgen.ids import canonical
+from trajgen.ledger import MISSING
+from trajgen.records import Domain, Json, Reason, Trajectory
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
+
+_FORMATS = {"date", "email", "uuid", "ipv4", "ipv6"}
+_OPEN = frozenset(  # keywords beside which an object's own list of properties is not all
+    {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames"}
+    | {"anyOf", "oneOf", "not", "if", "$ref", "dependentSchemas"}
+)
+_SHOWN = 3  # violations reported of one call
+
+
+def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
+    """Calls against the tools the trajectory was given (else the domain's)."""
+    schemas = declared(trajectory.tools or domain.tools)
+    known: dict[str, Validator | None] = {}
+    for index, message in enumerate(trajectory.messages):
+        for raw in raw_calls(message):
+            yield from _one_call(raw, index, schemas, known)
+    yield from _answers(trajectory.messages)
+    yield from _written(trajectory.messages, schemas)
+    yield from _repeats(trajectory, domain)
+
+
+def declared(tools: Sequence[Any]) -> dict[str, Json]:
+    """Tool name -> its parameters' schema, as declared."""
+    schemas: dict[str, Json] = {}
+    for tool in tools:
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            schemas[function["name"]] = function.get("parameters")
+    return schemas
+
+
+def _one_call(
+    raw: Any, index: int, schemas: Mapping[str, Json], known: dict[str, Validator | None]
+) -> Iterator[Reason]:
+    function = raw.get("function") if isinstance(raw, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str):
+        return  # structure reports it
+    if name not in schemas:
+        yield Reason(
+            "unknown_tool", index, f"{name!r} is not among the tools{_near(name, schemas)}"
+        )
+        return
+    if name not in known:
+        known[name] = _validator(canonical(schemas[name] or {}))
+    for problem in _problems(function.get("arguments"), known[name]):
+        yield Reason("bad_arguments", index, f"{name} {problem}"[:300])
+
+
+def _near(name: str, schemas: Mapping[str, Json]) -> str:
+    close = difflib.get_close_matches(name, schemas, 1)
+    return f"; near it: {close[0]!r}" if close else ""
+
+
+def _problems(arguments: Any, validator: Validator | None) -> list[str]:
+    if not isinstance(arguments, dict):
+        return [f"/: expected an object, found {type(arguments).__name__}"]
+    if validator is None:
+        return ["/: the tool's schema is not a valid JSON schema"]
+    try:
+        if validator.is_valid(arguments):
+            return []
+        errors = list(islice(validator.iter_errors(arguments), _SHOWN))
+    except ValueError as error:
+        return [f"/: not JSON ({error})"]
+    return [f"{_pointer(e.instance_path)}: {e.message}" for e in errors]
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    keys = (str(key).replace("~", "~0").replace("/", "~1") for key in path)
+    return "/" + "/".join(keys)
+
+
+@lru_cache(maxsize=4096)
+def _validator(text: str) -> Validator | None:
+    """The compiled schema; None when it is none. Never fetches a remote reference."""
+    import jsonschema_rs
+
+    schema = json.loads(text)
+    if "allOf" not in text:
+        schema = closed(schema)
+    try:
+        return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
+    except (ValueError, jsonschema_rs.ReferencingError):
+        return None
+
+
+def closed(schema: Json) -> Json:
+    """`schema` in which every object that lists its properties has no others.
+
+    Left open: what says so itself, and what is put together from several schemas. Formats
+    that people write in several ways (times, addresses) are not enforced.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    result: dict[str, Json] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
+            result[key] = {name: closed(item) for name, item in value.items()}
+        elif key in ("items", "additionalProperties"):
+            result[key] = closed(value)
+        elif key in ("anyOf", "oneOf", "prefixItems") and "properties" not in schema:
+            result[key] = [closed(item) for item in value] if isinstance(value, list) else value
+        elif key != "format" or value in _FORMATS:
+            result[key] = value
+    if "properties" in result and not _OPEN & result.keys():
+        result["additionalProperties"] = False
+    return result
+
+
+def _answers(messages: Sequence[Any]) -> Iterator[Reason]:
+    """Each call has exactly one tool message with its id, right behind it."""
+    used: set[str] = set()
+    waiting: dict[str, str] = {}
+    answered: set[str] = set()
+    caller = 0
+    for index, message in enumerate(messages):
+        if role_of(message) == "tool":
+            yield from _answer(message, index, waiting, answered)
+            continue
+        yield from _unanswered(waiting, caller)
+        waiting, answered, caller = {}, set(), index
+        for raw in raw_calls(message):
+            id_ = raw.get("id") if isinstance(raw, dict) else None
+            name = _name(raw)
+            if not isinstance(id_, str) or not id_:
+                yield Reason("unanswered_call", index, f"the call of {name} has no id")
+            elif id_ in used:
+                yield Reason("unanswered_call", index, f"the call id {id_!r} was used before")
+                waiting.setdefault(id_, name)
+            else:
+                used.add(id_)
+                waiting[id_] = name
+    yield from _unanswered(waiting, caller)
+
+
+def _answer(
+    message: Any, index: int, waiting: dict[str, str], answered: set[str]
+) -> Iterator[Reason]:
+    id_, says = message.get("tool_call_id"), message.get("name")
+    if not isinstance(id_, str):
+        return  # structure reports it
+    if id_ in waiting:
+        name = waiting.pop(id_)
+        answered.add(id_)
+        if isinstance(says, str) and name and says != name:
+            yield Reason("unanswered_call", index, f"expected an answer of {name}, found {says}")
+    elif id_ in answered:
+        yield Reason("unanswered_call", index, f"a second answer to the call {id_!r}")
+    else:
+        yield Reason("unanswered_call", index, f"answers {id_!r}, which is no call before it")
+
+
+def _unanswered(waiting: Mapping[str, str], caller: int) -> Iterator[Reason]:
+    for id_, name in waiting.items():
+        yield Reason("unanswered_call", caller, f"no answer to {name} ({id_})")
+
+
+def _name(raw: Any) -> str:
+    function = raw.get("function") if isinstance(raw, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _written(messages: Sequence[Any], schemas: Mapping[str, Json]) -> Iterator[Reason]:
+    """A call that stands as JSON in the assistant's text, where nothing answers it."""
+    for index, message in enumerate(messages):
+        text = text_of(message)
+        if role_of(message) != "assistant" or '"name"' not in text:
+            continue
+        data = parsed(text.strip().removeprefix("```json").strip("`").strip())
+        items = data if isinstance(data, list) else [data]
+        first = items[0] if data is not MISSING and items else None
+        if (
+            isinstance(first, dict)
+            and first.get("name") in schemas
+            and ("arguments" in first or "parameters" in first)
+        ):
+            yield Reason("unanswered_call", index, f"a call of {first['name']} written as text")
+
+
+def _repeats(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
+    """Loops without a user turn inside: the same read twice, the same 1-3 calls thrice.
+
+    A call that failed may be tried again; a planned fault does not count at all, and a
+    call after which the state is another one is progress, whatever its answer says.
+    """
+    faults = {step.call_id for step in trajectory.steps if step.fault is not None}
+    states = {step.call_id: step.state_after for step in trajectory.steps}
+    stretch: list[Exchange] = []
+    texts: list[tuple[str, str, str]] = []
+    runs = [0, 0, 0]
+    turn = 0
+    for exchange in exchanges(trajectory.messages):
+        call = exchange.call
+        if call.id in faults or exchange.at is None:
+            continue
+        if any(role_of(m) == "user" for m in trajectory.messages[turn : call.message]):
+            stretch, texts, runs = [], [], [0, 0, 0]
+        turn = call.message
+        seen = f"{states.get(call.id, '')} {exchange.observation}"
+        text = (call.tool, canonical(call.arguments), seen)
+        if _read_again(text, exchange, texts, stretch, domain):
+            yield Reason("repeated_call", call.message, f"{call.tool} again, nothing in between")
+        elif _looping(text, texts, runs):
+            yield Reason("repeated_call", call.message, f"{call.tool}: the third round of a loop")
+        stretch.append(exchange)
+        texts.append(text)
+
+
+def _read_again(
+    text: tuple[str, str, str],
+    exchange: Exchange,
+    texts: list[tuple[str, str, str]],
+    stretch: list[Exchange],
+    domain: Domain,
+) -> bool:
+    if not texts or texts[-1][:2] != text[:2] or domain.kinds.get(text[0]) != "read":
+        return False
+    return not is_failure(stretch[-1].observation, domain)
+
+
+def _looping(
+    text: tuple[str, str, str], texts: list[tuple[str, str, str]], runs: list[int]
+) -> bool:
+    """Whether this call ends the third round of a loop of one, two or three calls."""
+    found = False
+    for period in (1, 2, 3):
+        same = len(texts) >= period and texts[-period] == text
+        runs[period - 1] = runs[period - 1] + 1 if same else 0
+        found = found or runs[period - 1] == 2 * period
+    return found

@@ -1,0 +1,188 @@
+"""Two views of one thing: an observation beside the state, or beside an earlier observation.
+
+A record is an object that an observation is, lists or wraps. Only what both sides show is
+compared: a view may leave out, rename and add.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from trajgen.filters.structure import parsed
+from trajgen.ids import canonical
+from trajgen.ledger import MISSING, Ledger, join, json_type, scalars, split
+from trajgen.records import Call, Json, Reason
+
+Record = dict[str, Json]
+Identity = tuple[str, str]  # field and value of an id, as in ("order_id", "W1")
+
+_ID_FIELD = re.compile(r"(?:^|.*[_-])(?:id|number|no|key)|.+(?:Id|ID|Number)")
+_RECORDS = 20  # records of one observation that are compared
+_SHARED = 3  # keys two tools' records must share before they count as views of one entity
+
+
+def against_state(call: Call, observation: str, ledger: Ledger) -> list[Reason]:
+    """Where a JSON observation's fields differ from the entity each record is about.
+
+    Of several entities that fit a record equally, one that agrees is enough.
+    """
+    data, found = parsed(observation), []
+    named = ledger.relevant(call.arguments) if data is not MISSING else []
+    for record in _records(data):
+        mine = named if record is data or len(data) == 1 else []
+        subjects = _subjects(record, mine, ledger)
+        differences = [_difference(record, ledger.get(p), p, strict=True) for p in subjects]
+        if subjects and all(differences):
+            found.append(Reason("contradicts_state", call.message, differences[0]))
+        if subjects and record is data:
+            break
+    return found
+
+
+def _records(data: Json) -> list[Record]:
+    """The observation itself, or what it lists or wraps one level down."""
+    values = data if isinstance(data, list) else []
+    if isinstance(data, dict):
+        values = [data]
+        for value in data.values():
+            values += value if isinstance(value, list) else [value]
+    return [value for value in values if isinstance(value, dict)][:_RECORDS]
+
+
+def _subjects(record: Record, named: Sequence[str], ledger: Ledger) -> list[str]:
+    """Pointers of the entities that `record` can be about: they share most keys with it.
+
+    Among equals, what call and record both name comes first, then what the call names.
+    """
+    own = list(_own(record, ledger))
+    shared = {p: _shared(record, ledger.get(p)) for p in [*named, *own]}
+    most = max(shared.values(), default=0)
+    best = [p for p in shared if shared[p] == most > 0]
+    mine = [p for p in best if p in named]
+    return [p for p in mine if p in own] or mine or best
+
+
+def _shared(record: Record, entity: Json) -> int:
+    return len(record.keys() & entity.keys()) if isinstance(entity, dict) else 0
+
+
+def _own(record: Record, ledger: Ledger) -> Iterator[str]:
+    ids = {k: v for k, v in record.items() if _is_id(k, v)}
+    for pointer in ledger.relevant(ids) if ids else ():
+        *_, collection, key = ["", *split(pointer)]
+        entity = ledger.get(pointer)
+        for field, value in ids.items():
+            stem = re.split(r"[_-]?(?:id|number|no|key)$", field, flags=re.IGNORECASE)[0]
+            same_field = isinstance(entity, dict) and entity.get(field) == value
+            if str(value) == key and (same_field or collection.startswith(stem.lower())):
+                yield pointer
+                break
+
+
+def _is_id(field: str, value: Json) -> bool:
+    return json_type(value) in ("string", "number") and _names_id(field)
+
+
+@lru_cache(maxsize=4096)
+def _names_id(field: str) -> bool:
+    return _ID_FIELD.fullmatch(field) is not None
+
+
+def _difference(seen: Json, known: Json, path: str, strict: bool) -> str:
+    """The first place where `seen` contradicts `known`; "" when it nowhere does.
+
+    Objects are compared on shared keys, lists of objects by their ids. A container against
+    a scalar is another view, no contradiction; so is text against a number unless `strict`.
+    """
+    types = json_type(seen), json_type(known)
+    if types == ("object", "object"):
+        pairs = [(seen[k], known[k], k) for k in seen if k in known]
+    elif types == ("array", "array") and not any(_nested(item) for item in [*seen, *known]):
+        return "" if canonical(seen) == canonical(known) else _differs(path, known, seen)
+    elif types == ("array", "array"):
+        pairs = _aligned(seen, known)
+    elif "null" not in types and not {"object", "array"}.isdisjoint(types):
+        return ""
+    elif types[0] != types[1]:
+        return _differs(path, known, seen) if strict else ""
+    else:
+        return "" if seen == known else _differs(path, known, seen)
+    return next(filter(None, (_difference(a, b, join(path, k), strict) for a, b, k in pairs)), "")
+
+
+def _nested(value: Json) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _aligned(seen: list[Json], known: list[Json]) -> list[tuple[Json, Json, str]]:
+    """Items of both lists that carry the same id, where that id is theirs alone."""
+    ours, theirs = _by_id(seen), _by_id(known)
+    return [(ours[id_], theirs[id_], id_[1]) for id_ in ours if id_ in theirs]
+
+
+def _by_id(items: list[Json]) -> dict[tuple[str, str], Json]:
+    ids = [
+        (next(((k, str(v)) for k, v in item.items() if _is_id(k, v)), None), item)
+        for item in items
+        if isinstance(item, dict)
+    ]
+    counts = Counter(id_ for id_, _ in ids)
+    return {id_: item for id_, item in ids if id_ is not None and counts[id_] == 1}
+
+
+def _differs(path: str, expected: Json, found: Json) -> str:
+    return f"{path or '/'}: expected {canonical(expected)[:80]}, found {canonical(found)[:80]}"
+
+
+def same_answer(one: str, other: str) -> bool:
+    """Whether two observations say the same, whatever the order of keys or the white space."""
+    if one == other:
+        return True
+    first, second = parsed(one), parsed(other)
+    if first is MISSING or second is MISSING:
+        return one.split() == other.split()
+    return canonical(first) == canonical(second)
+
+
+def first_difference(one: str, other: str) -> str:
+    """Where two observations differ, in words."""
+    first, second = parsed(one), parsed(other)
+    if first is MISSING or second is MISSING:
+        return f"expected {one[:80]!r}, found {other[:80]!r}"
+    return _difference(second, first, "", strict=True) or "keys or items differ"
+
+
+def records_again(
+    call: Call, at: int, data: Json, records: dict[Identity, tuple[str, Record]]
+) -> Iterator[Reason]:
+    """Fields of an entity against what another read said of it."""
+    for id_, record in _identified(call, data):
+        tool, known = records.setdefault(id_, (call.tool, record))
+        if tool != call.tool and len(record.keys() & known.keys()) < _SHARED:
+            continue
+        difference = _difference(record, known, f"/{id_[1]}", strict=False)
+        if difference:
+            yield Reason("contradicts_observation", at, difference)
+
+
+def _identified(call: Call, data: Json) -> list[tuple[Identity, Record]]:
+    """Records with the id that is theirs alone in this observation.
+
+    A record counts only when every argument is an id or shows in the record: otherwise
+    what it says may depend on the argument (a fare on a date) and not on the entity.
+    """
+    wanted = {str(value) for value in scalars(call.arguments)}
+    loose = {str(v) for k, v in call.arguments.items() if not _is_id(k, v) for v in scalars(v)}
+    found: list[tuple[Identity, Record]] = []
+    for record in _records(data):
+        ids = [(k, str(v)) for k, v in record.items() if _is_id(k, v)]
+        id_ = next((i for i in ids if i[1] in wanted), ids[0] if ids else None)
+        if id_ and (not loose or loose <= {str(v) for v in scalars(record)}):
+            found.append((id_, record))
+            if record is data:
+                break
+    counts = Counter(id_ for id_, _ in found)
+    return [(id_, record) for id_, record in found if counts[id_] == 1]

@@ -1,0 +1,208 @@
+"""What the world said and did, against the state ledger and against itself.
+
+`judge` weighs one proposed step; the rollout asks it before it accepts one. `check` goes
+over a stored trajectory: verdicts, a replay of the effects with their hashes, and what
+two observations say of the same thing. Without steps only the last is possible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from trajgen.filters.structure import Exchange, exchanges, parsed
+from trajgen.filters.views import (
+    Identity,
+    Record,
+    against_state,
+    first_difference,
+    records_again,
+    same_answer,
+)
+from trajgen.ids import canonical
+from trajgen.ledger import MISSING, EffectError, Ledger, json_type
+from trajgen.records import Call, Domain, Json, Reason, Step, Trajectory
+
+_SAYS_NO = re.compile(
+    r"\b(error|fail(ed|s|ure)?|cannot|can ?not|\w+n't|unable|not?|nothing|never|invalid|unknown"
+    r"|already|denied|forbidden|unauthori[sz]ed|refused|rejected|time[d-]? ?out|exception|sorry)\b",
+    re.IGNORECASE,
+)
+
+
+def judge(
+    domain: Domain,
+    call: Call,
+    applies: bool,
+    effects: Sequence[Mapping[str, Json]],
+    observation: str,
+    ledger: Ledger,
+) -> list[Reason]:
+    """What is wrong with this step in the state of `ledger`, which is before it and stays so.
+
+    `applies` says whether the call's precondition holds, `effects` what the call changes,
+    `observation` what the agent will see. [] accepts the step.
+    """
+    after = ledger.fork()
+    try:
+        changed = _apply(after, effects)
+    except EffectError as error:
+        return [Reason("bad_effect", call.message, str(error))]
+    found = list(_outcome(domain, call, applies, changed, observation))
+    if not is_failure(observation, domain):
+        found += against_state(call, observation, after)
+    return found
+
+
+def is_failure(observation: str, domain: Domain) -> bool:
+    """Whether the observation says that the call failed: an object with an error or
+    `success: false`, or text that begins with one of the domain's failure prefixes."""
+    data = parsed(observation)
+    if isinstance(data, dict):
+        return bool(data.get("error")) or data.get("success") is False or data.get("ok") is False
+    text = observation.lstrip(' \t\r\n"').casefold()
+    return any(text.startswith(prefix.casefold()) for prefix in domain.failure_prefixes)
+
+
+def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
+    """Stored steps replayed and judged; observations against earlier observations."""
+    found = exchanges(trajectory.messages)
+    if trajectory.steps:
+        for step in trajectory.steps:
+            for verdict in step.verdicts:
+                at = step.message if verdict.at is None else verdict.at
+                yield replace(verdict, at=at)
+        yield from _coverage(trajectory.steps, found)
+        yield from _chain(trajectory.steps)
+        yield from _replay(trajectory, domain, {e.call.id: e for e in found})
+    yield from _against_earlier(trajectory, domain, found)
+
+
+def _apply(ledger: Ledger, effects: Sequence[Mapping[str, Json]]) -> bool:
+    for effect in effects:
+        if not isinstance(effect, Mapping):
+            raise EffectError("", f"an effect is an object, found {json_type(effect)}")
+    return ledger.apply(effects)
+
+
+def _outcome(
+    domain: Domain, call: Call, applies: bool, changed: bool, observation: str
+) -> Iterator[Reason]:
+    kind, at = domain.kinds.get(call.tool), call.message
+    failed = is_failure(observation, domain)
+    shown = observation[:80]
+    if kind == "read" and changed:
+        yield Reason("read_changed_state", at, f"{call.tool} only reads, yet the state changed")
+    if not applies and changed:
+        yield Reason("precondition_violated", at, f"{call.tool} does not apply, yet changes state")
+    elif not applies and not (failed or _says_no(observation)):
+        detail = f"{call.tool} does not apply; expected a failure, found {shown!r}"
+        yield Reason("precondition_violated", at, detail)
+    elif applies and failed:
+        yield Reason("false_refusal", at, f"{call.tool} applies, yet was answered {shown!r}")
+    elif applies and kind == "write" and not changed:
+        yield Reason("effect_missing", at, f"{call.tool} writes and applies, yet changes nothing")
+
+
+def _says_no(observation: str) -> bool:
+    """Text without a declared prefix that still tells the agent it did not work."""
+    return parsed(observation) is MISSING and bool(_SAYS_NO.search(observation[:120]))
+
+
+def _coverage(steps: Sequence[Step], found: Sequence[Exchange]) -> Iterator[Reason]:
+    """Steps and tool calls are the same, in the same order."""
+    calls = [e.call for e in found]
+    for step, call in zip(steps, calls, strict=False):
+        if (step.call_id, step.tool, step.message) != (call.id, call.tool, call.message):
+            detail = f"expected the step of {call.tool} ({call.id}), found {step.call_id!r}"
+            yield Reason("bad_effect", call.message, detail)
+            return
+    for call in calls[len(steps) :]:
+        yield Reason("bad_effect", call.message, f"no step is stored for {call.tool} ({call.id})")
+    for step in steps[len(calls) :]:
+        yield Reason("bad_effect", step.message, f"the step of {step.call_id!r} has no call")
+
+
+def _chain(steps: Sequence[Step]) -> Iterator[Reason]:
+    for before, after in pairwise(steps):
+        if before.state_after != after.state_before:
+            detail = f"expected the state {before.state_after}, found {after.state_before}"
+            yield Reason("bad_effect", after.message, detail)
+
+
+def _replay(
+    trajectory: Trajectory, domain: Domain, found: Mapping[str, Exchange]
+) -> Iterator[Reason]:
+    if not isinstance(trajectory.state_initial, dict):
+        return
+    ledger = Ledger(trajectory.state_initial)
+    for step in trajectory.steps:
+        if step.verdicts:  # refused and told already: nothing of it was applied
+            continue
+        yield from _rejudged(step, domain, found.get(step.call_id), ledger)
+        before = ledger.hash
+        try:
+            _apply(ledger, step.effects)
+        except EffectError as error:
+            if step.fault is not None or step.call_id not in found:
+                yield Reason("bad_effect", step.message, str(error))
+            return
+        if not _same_move(before, ledger.hash, step):
+            detail = "the effects do not lead from the stored state to the next"
+            yield Reason("bad_effect", step.message, detail)
+    final = trajectory.state_final
+    difference = isinstance(final, dict) and canonical(final) != canonical(ledger.state)
+    if difference and trajectory.steps:
+        at = trajectory.steps[-1].message
+        yield Reason("bad_effect", at, "the effects do not lead to the stored final state")
+
+
+def _rejudged(
+    step: Step, domain: Domain, exchange: Exchange | None, ledger: Ledger
+) -> Iterator[Reason]:
+    """What `judge` says of a stored step, in the state before it."""
+    if step.fault is not None:
+        if step.effects:
+            yield Reason("bad_effect", step.message, "a planned fault changes nothing")
+        return
+    if exchange is None or exchange.at is None:
+        return
+    real = step.source == "real"  # a real environment may write what was there already
+    for reason in judge(
+        domain, exchange.call, step.applies, step.effects, exchange.observation, ledger
+    ):
+        at = exchange.at if reason.code == "contradicts_state" else reason.at
+        if not (real and reason.code == "effect_missing"):
+            yield replace(reason, at=at)
+
+
+def _same_move(before: str, after: str, step: Step) -> bool:
+    """Hashes are sums over nodes: a part of the state moves by as much as the whole."""
+    try:
+        stored = int(step.state_after, 16) - int(step.state_before, 16)
+    except ValueError:
+        return False
+    return (stored - int(after, 16) + int(before, 16)) % 2**128 == 0
+
+
+def _against_earlier(
+    trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]
+) -> Iterator[Reason]:
+    """Reads against earlier reads, as long as nothing was written in between."""
+    faults = {step.call_id for step in trajectory.steps if step.fault is not None}
+    answers: dict[tuple[str, str], str] = {}
+    records: dict[Identity, tuple[str, Record]] = {}
+    for call, at, observation in found:
+        if at is None or call.id in faults or is_failure(observation, domain):
+            continue
+        if domain.kinds.get(call.tool) != "read":
+            answers, records = {}, {}
+            continue
+        earlier = answers.setdefault((call.tool, canonical(call.arguments)), observation)
+        if not same_answer(earlier, observation):
+            detail = f"{call.tool} again: {first_difference(earlier, observation)}"
+            yield Reason("contradicts_observation", at, detail)
+        else:
+            yield from records_again(call, at, parsed(observation), records)

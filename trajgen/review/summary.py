@@ -1,0 +1,37 @@
+"""A run in a few lines: what `trajgen run` ends with and `trajgen status` says."""
+
+from __future__ import annotations
+
+from trajgen.records import Json
+from trajgen.review.run import Run
+
+
+def summary(run: Run) -> str:
+    """The yield of a run as it is, and where to look next."""
+    return f"{status_lines(run.status())}\n{run.path}\nRead it: trajgen show {run.path}"
+
+
+def status_lines(status: dict[str, Json]) -> str:
+    """The JSON of `trajgen status` as lines."""
+    done = status["done"]
+    share = f"{status['kept'] / done:.1%}" if done else "nothing done yet"
+    tokens, seconds = status["tokens"], status["seconds"]
+    state = "complete" if status["complete"] else "not finished"
+    lines = [
+        f"{status['name']} ({status['run_id']}): {state}",
+        f"  tasks     {done} of {status['planned']} planned",
+        f"  kept      {status['kept']} ({share})",
+        *_counts("outcomes", status["outcomes"]),
+        f"  rejected  {status['rejected']}",
+        *_counts("reasons", status["reasons"]),
+        f"  dead      {status['dead']}",
+        f"  seeds     {status['quarantined']} lines quarantined",
+        f"  tokens    {tokens['generated']} generated, {tokens['prompt']} prompt "
+        f"({tokens['cached']} from the prefix cache), {seconds:.0f} s",
+    ]
+    return "\n".join(lines)
+
+
+def _counts(name: str, counts: dict[str, int]) -> list[str]:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [f"    {name}: " + ", ".join(f"{key} {n}" for key, n in ordered)] if counts else []

@@ -1,0 +1,252 @@
+"""One task played to its end: user, agent and world take turns; code keeps the state.
+
+Three views of one conversation: the user sees only what the agent says, the agent sees the
+user and the observations, the world sees calls and state. Every prompt is the last one plus
+what is new, so a prefix cache serves the rest.
+
+Crash rule: a rollout is pure but for its engines. A lost one is played again under the same
+id with the same sampling seeds; nothing is written before its shard is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+
+from trajgen import schemas, script
+from trajgen.cast import Given, Question, speech
+from trajgen.errors import PromptTooLong, Timeout
+from trajgen.faults import planned_call, planned_fault
+from trajgen.filters.text import find_control_token
+from trajgen.ledger import Ledger
+from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
+from trajgen.scenario import set_scene
+from trajgen.stage import Stage
+from trajgen.trajectories import assemble
+from trajgen.worlds import Answer, Scene
+
+REFUSED_CHARS = 2000  # of an answer that could not stand, kept for the reviewer
+
+
+class Ended(Exception):  
+    """The rollout is over; `how` is done, turns, tool_calls, tokens, truncated, violation or
+    bad_answer, and `detail` says more."""
+
+    def __init__(self, how: str, detail: str = "") -> None:
+        super().__init__(how, detail)
+        self.how, self.detail = how, detail
+
+
+class Rollout:
+    """The state of one task in play: its messages, steps and ledger."""
+
+    def __init__(self, stage: Stage, task: Task) -> None:
+        self.stage, self.task = stage, task
+        self.limits = stage.pipeline.limits
+        self.domain = stage.domains[task.domain]
+        self.seed = stage.seeds[task.seed_id]
+        self.ledger: Ledger = stage.ledger(self.seed)
+        self.messages: list[Message] = []
+        self.steps: list[Step] = []
+        self.verdict = "failure"
+        self.instruction = ""
+        self.fault_at = planned_call(task)
+
+    async def play(self) -> Trajectory:
+        """The finished trajectory, reasons included.
+
+        Raises RequestError, EngineDead or Timeout; a broken answer ends the rollout instead.
+        """
+        how, detail = "done", ""
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await self._turns()
+        except Ended as end:
+            how, detail = end.how, end.detail
+        except PromptTooLong as error:
+            how, detail = "tokens", error.what
+        except TimeoutError as error:
+            raise Timeout(f"not finished within {self.limits.seconds:g} s", self.task.id) from error
+        return assemble(
+            self.stage, self.task, self.messages, self.steps, self.ledger, self.verdict, how, detail
+        )
+
+    async def _turns(self) -> None:
+        self.instruction, problems = await set_scene(self.stage, self.task, self.ledger)
+        self._end_on(problems)
+        self.ledger = self.ledger.fork()  # the conversation begins in the scenario's state
+        scene = Scene(self.domain, self.seed, self.task, self.ledger)
+        self.episode = self.stage.world.begin(scene)
+        try:
+            await self._converse()
+        finally:
+            self.episode.close()
+
+    async def _converse(self) -> None:
+        self.user_view = [self._system("user"), speech("user", self._render("user.begin", {}))]
+        self.agent_view = [self._system("agent")]
+        for turn in count():
+            if await self._user_turn(turn):
+                return
+            await self._agent_turn()
+
+    async def _user_turn(self, turn: int) -> bool:
+        """The user speaks; True when they have nothing more to say."""
+        context = {"instruction": self.instruction, "messages": self.messages}
+        question = self._question("user", str(turn), self.user_view, schemas.USER, context)
+        given = await self.stage.cast.ask(self.task, question, lambda a: _said(a, turn))
+        self._end_on(given.problems, "user", given.text)
+        said = given.answer or {}
+        self.verdict = said["outcome"]
+        if said["done"]:
+            return True
+        if turn == self.limits.turns:
+            raise Ended("turns", f"no end after {turn} turns of the user")
+        self.messages.append(speech("user", said["say"]))
+        self.user_view.append(speech("assistant", given.text))
+        self.agent_view.append(speech("user", said["say"]))
+        return False
+
+    async def _agent_turn(self) -> None:
+        """The agent acts until it speaks to the user."""
+        while True:
+            given = await self._ask_agent()
+            answer = given.answer or {}
+            message = script.agent_message(answer, len(self.steps))
+            self.messages.append(message)
+            self.agent_view.append(speech("assistant", given.text))
+            if not answer["calls"]:
+                self.user_view.append(speech("user", answer["say"]))
+                return
+            results = [await self._step(call) for call in self._made()]
+            self.agent_view.append(
+                speech("user", self._render("agent.results", {"results": results}))
+            )
+            self._within_limits(given)
+
+    async def _ask_agent(self) -> Given:
+        tools = self.domain.tools
+        faulted = [step.call_id for step in self.steps if step.fault]
+        context = {"messages": self.messages, "faulted": faulted}
+        question = self._question(
+            "agent", str(len(self.messages)), self.agent_view, schemas.action(tools), context
+        )
+        given = await self.stage.cast.ask(self.task, question, self._action_problems)
+        self._end_on(given.problems, "agent", given.text, given.answer)
+        return given
+
+    def _made(self) -> list[Call]:
+        at = len(self.messages) - 1
+        return [call for call in calls_of(self.messages) if call.message == at]
+
+    async def _step(self, call: Call) -> dict[str, Json]:
+        """One call: the world answers, code applies it; what the agent sees is returned."""
+        self.ledger.touch(self.ledger.relevant(call.arguments))
+        before, faulted = self.ledger.hash, len(self.steps) == self.fault_at
+        answer = self._fault(call) if faulted else await self.episode.step(call)
+        if not answer.verdicts:
+            self.ledger.apply(answer.effects)
+        self.steps.append(self._judged(call, answer, before, faulted))
+        result: Message = {"role": "tool", "tool_call_id": call.id, "content": answer.observation}
+        self.messages.append(result)
+        if answer.verdicts:
+            first = answer.verdicts[0]
+            raise Ended("violation", f"{first.code}: {first.detail}")
+        self.episode.observe(call, answer)
+        return {"call_id": call.id, "content": answer.observation}
+
+    def _fault(self, call: Call) -> Answer:
+        in_json = self.stage.examples[self.domain.name].in_json(call.tool)
+        return planned_fault(self.task, self.domain, in_json)
+
+    def _judged(self, call: Call, answer: Answer, before: str, faulted: bool) -> Step:
+        return Step(
+            message=call.message,
+            call_id=call.id,
+            tool=call.tool,
+            applies=answer.applies,
+            why=answer.why,
+            effects=answer.effects,
+            source=answer.source,
+            state_before=before,
+            state_after=self.ledger.hash,
+            attempts=answer.attempts,
+            fault=self.task.fault if faulted else None,
+            agreement=answer.agreement,
+            verdicts=answer.verdicts,
+        )
+
+    def _action_problems(self, answer: dict[str, Json]) -> list[Reason]:
+        at = len(self.messages)
+        if not answer["calls"] and not answer["say"].strip():
+            return [Reason("empty_turn", at, "say something or call a tool")]
+        if token := find_control_token(answer["say"]):
+            return [Reason("control_tokens", at, f"agent: {token!r}")]
+        return schemas.call_problems(answer["calls"], self.domain.tools, at)
+
+    def _within_limits(self, given: Given) -> None:
+        if len(self.steps) >= self.limits.tool_calls:
+            raise Ended("tool_calls", f"no answer after {len(self.steps)} tool calls")
+        if given.tokens >= self.limits.tokens:
+            raise Ended("tokens", f"{given.tokens} tokens of {self.limits.tokens}")
+
+    def _end_on(
+        self,
+        problems: list[Reason] | tuple[Reason, ...],
+        role: str = "scenario",
+        text: str = "",
+        answer: dict[str, Json] | None = None,
+    ) -> None:
+        """End the rollout when an answer could not stand; what was said is kept to be read."""
+        if not problems:
+            return
+        if role == "agent":
+            kept = script.agent_message(answer, len(self.steps)) if answer else None
+            self.messages.append(kept or speech("assistant", text[:REFUSED_CHARS]))
+        how = "truncated" if problems[0].code == "truncated" else "bad_answer"
+        raise Ended(how, f"{problems[0].code}: {problems[0].detail}")
+
+    def _question(
+        self,
+        role: str,
+        key: str,
+        view: list[Message],
+        guide: dict[str, Json],
+        context: dict[str, Json],
+    ) -> Question:
+        shared = {"task": self.task, "seed_messages": list(self.seed.messages)}
+        return Question(
+            role="agent" if role == "agent" else "user",
+            key=key,
+            messages=tuple(view),
+            guide=guide,
+            schema=schemas.ACTION if role == "agent" else guide,
+            context={**shared, **context, "messages": list(self.messages)},
+        )
+
+    def _system(self, role: str) -> Message:
+        if role == "user":
+            context: dict[str, Json] = {
+                "instruction": self.instruction,
+                "persona": self.task.persona,
+            }
+        else:
+            context = {
+                "policy": self.domain.policy,
+                "tools": self.domain.tools,
+                "example": script.lines(self.seed.messages),
+            }
+        return speech("system", self._render(f"{role}.system", context))
+
+    def _render(self, name: str, context: dict[str, Json]) -> str:
+        return self.stage.cast.prompts.render(name, context)
+
+
+def _said(answer: dict[str, Json], turn: int) -> list[Reason]:
+    if answer["done"]:
+        return [] if turn else [Reason("bad_answer", 0, "user: done before a word was said")]
+    if not answer["say"].strip():
+        return [Reason("empty_turn", None, "user: say something, or be done")]
+    if token := find_control_token(answer["say"]):
+        return [Reason("control_tokens", None, f"user: {token!r}")]
+    return []

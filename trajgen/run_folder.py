@@ -1,0 +1,273 @@
+"""A run on disk: opened or resumed by one driver, committed shard by shard, finished once.
+
+    run.json  plan.parquet  quarantine.jsonl     before the first shard
+    rejects/  dead/  then  shards/               one commit a shard
+    README.md  then  manifest.json               when the last shard is committed
+
+Owed = plan minus committed; progress is what lies in the folder, nothing else.
+
+Crash rule: run.json claims the folder first of all, and whatever is missing when the
+folder is opened again is written then. A damaged shard is moved to corrupt/ and owed
+again. A finished folder is not touched; damage to it makes it unfinished first.
+
+Only logs/ depends on timing. Shards that were committed beyond the one at which the run
+ended are moved to logs/surplus/: paid for, kept, and part of nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from trajgen import shards
+from trajgen.card import card
+from trajgen.durable import TEMPORARY, disk_errors, move, place, place_bytes, sha256_of, sync_folder
+from trajgen.errors import CommitError
+from trajgen.ids import canonical
+from trajgen.lock import DriverLock
+from trajgen.plan_file import plan_path, plan_slot, plan_slots, plan_tasks, write_plan
+from trajgen.records import Task
+from trajgen.run_record import (
+    manifest,
+    quarantined,
+    read_record,
+    read_run,
+    record_bytes,
+    refuse_other,
+    shard_rows,
+    totals,
+)
+from trajgen.sealed import sealed_sha256
+from trajgen.shards import ShardInfo, ShardResult, dead_path, rejects_path, shard_path
+from trajgen.status import read_usage, status, write_usage
+from trajgen.verify import misplaced, shard_problems, verify
+
+__all__ = ["RunFolder", "plan_tasks", "status", "verify"]
+
+_PARTS = ("shards", "rejects", "dead")
+_STATIC = ("plan.parquet", "quarantine.jsonl")
+
+
+class RunFolder:
+    """One run's folder. `run` is what run.json holds; use as a context, or `close`."""
+
+    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+        self.path = path
+        self.run = dict(run)
+        self._lock: DriverLock | None = None
+        self._infos: dict[int, ShardInfo] | None = None
+        self._session = 0
+
+    @classmethod
+    def create_or_open(
+        cls,
+        path: Path,
+        run: Mapping[str, Any],
+        plan: Iterable[Task],
+        quarantine: Iterable[Mapping[str, Any]],
+    ) -> RunFolder:
+        """Begin a run in `path`, or open the one that is there, as its only driver.
+
+        `run` has name, run_id, digest, pipeline (resolved, JSON data), digests, planned,
+        versions; `plan` and `quarantine` are read only when they have to be written.
+        Raises InputError for a folder with another digest (with what differs) or with
+        other things in it, untouched; RunLocked when another driver holds it; CommitError
+        when the disk fails.
+        """
+        folder = cls(path, run)
+        folder._claim(run)
+        if folder.complete and folder._damaged_static() == []:
+            return folder
+        with ExitStack() as undo:
+            undo.callback(folder.close)
+            folder._own()
+            folder._prepare(run, plan, quarantine)
+            undo.pop_all()
+        return folder
+
+    @property
+    def complete(self) -> bool:
+        """Whether the manifest is there and is this run's."""
+        record = read_record(self.path / "manifest.json")
+        return record is not None and record["digest"] == self.run["digest"]
+
+    def plan_tasks(self, start: int = 0) -> Iterator[Task]:
+        """The planned tasks from index `start` on, streamed."""
+        return plan_tasks(self.path, start)
+
+    def committed(self) -> dict[int, ShardInfo]:
+        """Every sound committed shard by number, in order, gaps included.
+
+        Reads every byte once against the seals and digests, and parses no rows. A damaged
+        shard, or one that is none of the plan's, is moved to corrupt/ and owed again.
+        """
+        present = shards.shard_numbers(self.path)
+        wanted = set(present)
+        slots = {
+            slot.number: slot
+            for slot in plan_slots(self.path, shard_rows(self.run))
+            if slot.number in wanted
+        }
+        with ThreadPoolExecutor(4) as pool:
+            found = pool.map(
+                lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]), present
+            )
+            checked = dict(zip(present, found, strict=True))
+        self._infos = {n: info for n, (info, bad) in checked.items() if info and not bad}
+        for number in present:
+            if number not in self._infos:
+                self._set_aside(number)
+        return dict(self._infos)
+
+    def commit(self, result: ShardResult, fingerprints: Sequence[str] = ()) -> ShardInfo:
+        """Commit a shard: each task of its range of the plan once, in plan order.
+
+        Raises CommitError when that does not hold or the disk fails; nothing is committed.
+        """
+        slot = plan_slot(self.path, result.number, shard_rows(self.run))
+        for what in misplaced(result, slot):
+            raise CommitError(what, f"{self.path}, shard {result.number}")
+        self._reopen()
+        info = shards.commit(self.path, result, fingerprints, self.run["digest"])
+        if self._infos is not None:
+            self._infos[info.number] = info
+        return info
+
+    def finish(self, last_shard: int) -> dict[str, Any]:
+        """Write the data set card and, last, the manifest of the shards up to `last_shard`.
+
+        Gives the totals. Run again it touches nothing. Raises CommitError when one of
+        these shards is not committed or the sums do not hold.
+        """
+        infos = self.committed() if self._infos is None else self._infos
+        missing = [n for n in range(last_shard + 1) if n not in infos]
+        if missing:
+            raise CommitError(f"shard {missing[0]} is not committed", str(self.path))
+        self._retire_beyond(last_shard)
+        chosen = [infos[n] for n in range(last_shard + 1)]
+        self._infos = {info.number: info for info in chosen}
+        sums = totals(chosen, self.run["planned"], quarantined(self.path))
+        if sums["done"] != sums["kept"] + sums["rejected"] + sums["dead"]:
+            raise CommitError("the sums do not hold", str(self.path))
+        self._put("README.md", card(self.run, sums).encode("utf-8", "replace"))
+        self._put("manifest.json", record_bytes(manifest(self.path, self.run, chosen, sums)))
+        return sums
+
+    def record_usage(self, *, seconds: float, prompt: int, cached: int, generated: int) -> None:
+        """Note what this session took so far: seconds of the clock, tokens since it began.
+
+        One line a session in logs/usage.jsonl; a folder that was only read notes nothing.
+        """
+        if self._lock is None:
+            return
+        if not self._session:
+            before = (entry["session"] for entry in read_usage(self.path))
+            self._session = max(before, default=0) + 1
+        entry = {"session": self._session, "seconds": round(seconds, 3)}
+        write_usage(self.path, entry | {"prompt": prompt, "cached": cached, "generated": generated})
+
+    def close(self) -> None:
+        """Let another driver work here."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _claim(self, run: Mapping[str, Any]) -> bool:
+        """Take over the run that is there, if it is `run`; False when there is none."""
+        there = read_run(self.path)
+        if there is not None:
+            refuse_other(self.path, there, run)
+            self.run = there
+        return there is not None
+
+    def _own(self) -> None:
+        if self._lock is None:
+            self._lock = DriverLock(self.path / "logs" / "driver.lock")
+
+    def _prepare(
+        self,
+        run: Mapping[str, Any],
+        plan: Iterable[Task],
+        quarantine: Iterable[Mapping[str, Any]],
+    ) -> None:
+        """Write what is missing before the first shard. Needs the lock."""
+        if not self._claim(run):
+            place_bytes(self.path / "run.json", record_bytes(run))
+        with disk_errors(self.path / "shards"):
+            for name in _PARTS:
+                (self.path / name).mkdir(exist_ok=True)
+            for folder in (self.path, *map(self.path.joinpath, (*_PARTS, "logs"))):
+                for leftover in folder.glob(f"{TEMPORARY}*"):
+                    leftover.unlink()
+            sync_folder(self.path)
+            sync_folder(self.path.parent)
+        for name in self._damaged_static():
+            self._reopen()
+            move(self.path / name, self.path / "corrupt" / name)
+        if not plan_path(self.path).exists():
+            write_plan(self.path, plan, self.run["planned"], shard_rows(self.run))
+        if not (self.path / "quarantine.jsonl").exists():
+            place(
+                self.path / "quarantine.jsonl",
+                lambda file: file.writelines(_line(entry) for entry in quarantine),
+            )
+
+    def _damaged_static(self) -> list[str]:
+        """Which of the plan and the quarantine are not what they were when written."""
+        record = read_record(self.path / "manifest.json")
+        if record is None:
+            plan = plan_path(self.path)
+            return ["plan.parquet"] if plan.exists() and sealed_sha256(plan) is None else []
+        paths = {name: self.path / name for name in _STATIC}
+        return [
+            name
+            for name, path in paths.items()
+            if not path.exists() or sha256_of(path) != record["files"][name]["sha256"]
+        ]
+
+    def _set_aside(self, number: int) -> None:
+        """Move a shard's files to corrupt/, the kept rows first: that undoes the commit."""
+        self._reopen()
+        self._move_shard(number, self.path / "corrupt")
+
+    def _retire_beyond(self, last_shard: int) -> None:
+        for number in shards.shard_numbers(self.path, sides=True):
+            if number > last_shard:
+                self._reopen()
+                self._move_shard(number, self.path / "logs" / "surplus")
+
+    def _move_shard(self, number: int, target: Path) -> None:
+        move(shard_path(self.path, number), target / shard_path(self.path, number).name)
+        for path in (rejects_path(self.path, number), dead_path(self.path, number)):
+            move(path, target / f"{path.parent.name}-{path.name}")
+
+    def _reopen(self) -> None:
+        """A finished run that has to change is unfinished first."""
+        self._own()
+        with disk_errors(self.path / "manifest.json"):
+            (self.path / "manifest.json").unlink(missing_ok=True)
+
+    def _put(self, name: str, data: bytes) -> None:
+        path = self.path / name
+        if not path.exists() or path.read_bytes() != data:
+            self._own()
+            place_bytes(path, data)
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return f"{canonical(entry)}\n".encode("utf-8", "replace")

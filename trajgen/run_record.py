@@ -1,0 +1,193 @@
+"""run.json and manifest.json: what a run is, and what a finished run holds.
+
+Both carry the sha256 of their own content. run.json comes first of all files and claims
+the folder; manifest.json comes last, and its presence says that the run is complete.
+
+Crash rule: each is there whole or not at all, and neither is ever changed in place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trajgen.config import PLACEMENT
+from trajgen.durable import TEMPORARY, sha256_of
+from trajgen.errors import InputError
+from trajgen.ids import digest
+from trajgen.records import SCHEMA_VERSION
+from trajgen.shards import ShardInfo, dead_path, rejects_path, shard_path
+
+_SHOWN = 80
+
+
+def record_bytes(data: Mapping[str, Any]) -> bytes:
+    """`data` as readable JSON with the sha256 of its content; one text for one content."""
+    record = {**data, "sha256": digest(dict(data))}
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """What `record_bytes` wrote, or None when the file is missing or damaged."""
+    try:
+        data = json.loads(path.read_bytes())
+        sha256 = data.pop("sha256")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return data if sha256 == digest(data) else None
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The run of a folder, or None when a run may begin there.
+
+    Raises InputError when the folder holds something else, or run.json is damaged.
+    """
+    path = folder / "run.json"
+    if path.exists():
+        run = read_record(path)
+        if run is None:
+            raise InputError(
+                "is damaged", str(path), "Put back a copy of it, or name another folder with --out."
+            )
+        return run
+    if folder.exists() and not (folder.is_dir() and _is_ours(folder)):
+        raise InputError(
+            "holds files but no run.json, so it is no run of ours",
+            str(folder),
+            "Name another folder with --out; nothing in this one was touched.",
+        )
+    return None
+
+
+def existing_run(folder: Path) -> dict[str, Any]:
+    """The run of a folder. Raises InputError when there is none."""
+    run = read_run(folder)
+    if run is None:
+        raise InputError("there is no run in this folder", str(folder))
+    return run
+
+
+def refuse_other(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise InputError with what differs, unless both are the same run by their digests."""
+    if old["digest"] == new["digest"]:
+        return
+    raise InputError(
+        "this folder holds another run:\n  " + "\n  ".join(differences(old, new)),
+        str(folder),
+        "Go back to those settings to resume it, or name another folder with --out.",
+    )
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each setting or digest that decides rows and differs, `key: old -> new`."""
+    before, after = dict(_flat("", _decisive(old))), dict(_flat("", _decisive(new)))
+    lines = [
+        f"{key}: {_shown(before, key)} -> {_shown(after, key)}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) or (key in before) != (key in after)
+    ]
+    return lines or [f"digest: {old['digest']} -> {new['digest']}"]
+
+
+def shard_rows(run: Mapping[str, Any]) -> int:
+    """Tasks a shard."""
+    return int(run["pipeline"]["shards"]["rows"])
+
+
+def quarantined(folder: Path) -> int:
+    """Refused seed lines of a run."""
+    try:
+        with open(folder / "quarantine.jsonl", "rb") as file:
+            return sum(1 for _ in file)
+    except FileNotFoundError:
+        return 0
+
+
+def totals(infos: Iterable[ShardInfo], planned: int, refused: int) -> dict[str, Any]:
+    """The sums of committed shards. `reasons` counts rejected rows by code; `outcomes`,
+    `licenses` and tokens are those of kept rows; `yield` is kept / done."""
+    sums: Counter[str] = Counter()
+    tables: dict[str, Counter[str]] = {n: Counter() for n in ("reasons", "outcomes", "licenses")}
+    for info in infos:
+        sums["shards"] += 1
+        for name in ("tasks", "kept", "rejected", "dead", "n_tokens", "n_target_tokens"):
+            sums[name] += getattr(info, name)
+        for name, table in tables.items():
+            table.update(getattr(info, name))
+    return {
+        "planned": planned,
+        "shards": sums["shards"],
+        "done": sums["tasks"],
+        **{name: sums[name] for name in ("kept", "rejected", "dead")},
+        "quarantined": refused,
+        "yield": round(sums["kept"] / sums["tasks"], 6) if sums["tasks"] else 0.0,
+        **{name: dict(sorted(table.items())) for name, table in tables.items()},
+        "n_tokens": sums["n_tokens"],
+        "n_target_tokens": sums["n_target_tokens"],
+    }
+
+
+def manifest(
+    folder: Path, run: Mapping[str, Any], infos: Sequence[ShardInfo], sums: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of manifest.json; the sha256 of shard files are those of their commits."""
+    files = {
+        "run.json": _entry(folder / "run.json"),
+        "README.md": _entry(folder / "README.md"),
+        "plan.parquet": _entry(folder / "plan.parquet", run["planned"]),
+        "quarantine.jsonl": _entry(folder / "quarantine.jsonl", sums["quarantined"]),
+    }
+    for info in infos:
+        for path, rows, sha256 in (
+            (shard_path(folder, info.number), info.kept, info.sha256),
+            (rejects_path(folder, info.number), info.rejected, info.rejects_sha256),
+            (dead_path(folder, info.number), info.dead, info.dead_sha256),
+        ):
+            files[path.relative_to(folder).as_posix()] = _entry(path, rows, sha256)
+    return {
+        "complete": True,
+        **{key: run[key] for key in ("name", "run_id", "digest")},
+        "schema_version": SCHEMA_VERSION,
+        "totals": dict(sums),
+        "files": files,
+    }
+
+
+def _entry(path: Path, rows: int | None = None, sha256: str = "") -> dict[str, Any]:
+    entry = {"sha256": sha256 or sha256_of(path), "bytes": path.stat().st_size}
+    return entry if rows is None else {**entry, "rows": rows}
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder without run.json is only what a run leaves that died at once."""
+    for path in folder.iterdir():
+        if path.name == "logs" and path.is_dir():
+            if any(log.name != "driver.lock" for log in path.iterdir()):
+                return False
+        elif not path.name.startswith(TEMPORARY):
+            return False
+    return True
+
+
+def _decisive(run: Mapping[str, Any]) -> dict[str, Any]:
+    pipeline = {k: v for k, v in run.get("pipeline", {}).items() if k != "cluster"}
+    engines = pipeline.pop("engines", {})
+    for name, engine in engines.items():
+        pipeline[f"engines.{name}"] = {k: v for k, v in engine.items() if k not in PLACEMENT}
+    return {**pipeline, "digests": run.get("digests", {})}
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
+    else:
+        yield prefix, value
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    text = json.dumps(values[key], ensure_ascii=False) if key in values else "not set"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

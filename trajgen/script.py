@@ -1,0 +1,46 @@
+"""Trajectories as text: how an example conversation stands in a prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from trajgen.records import Json, Message
+
+
+def lines(messages: Iterable[Message]) -> list[str]:
+    """One entry a turn: `User: …`, `Agent: {"say", "calls"}`, `[call_1] observation`.
+
+    Further lines of a text are indented, so that none can pass for a turn of its own.
+    """
+    return [_line(message).replace("\n", "\n  ") for message in messages]
+
+
+def action(message: Message) -> dict[str, Json]:
+    """An assistant message as the agent's typed answer."""
+    calls = [call["function"] for call in message.get("tool_calls", ())]
+    wanted = [{"name": c["name"], "arguments": c["arguments"]} for c in calls]
+    return {"say": message["content"], "calls": wanted}
+
+
+def agent_message(answer: dict[str, Json], first_call: int) -> Message:
+    """The agent's typed answer as an assistant message; calls are numbered on."""
+    message: Message = {"role": "assistant", "content": answer["say"]}
+    if answer["calls"]:
+        message["tool_calls"] = [
+            {
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for number, call in enumerate(answer["calls"], first_call)
+        ]
+    return message
+
+
+def _line(message: Message) -> str:
+    if message["role"] == "assistant":
+        return f"Agent: {json.dumps(action(message), ensure_ascii=False)}"
+    if message["role"] == "tool":
+        return f"[{message['tool_call_id']}] {message['content']}"
+    return f"{message['role'].capitalize()}: {message['content']}"

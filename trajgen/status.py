@@ -1,0 +1,71 @@
+"""How far a run is and what it took, read while a driver works or after it.
+
+Crash rule: nothing here decides what is done; logs/usage.jsonl is replaced whole, and what
+a session used after its last commit is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trajgen.durable import place_bytes
+from trajgen.ids import canonical
+from trajgen.run_record import existing_run, quarantined, read_record, totals
+from trajgen.shards import read_info, shard_numbers, shard_path
+
+_TOKENS = ("prompt", "cached", "generated")
+_SUMS = ("planned", "done", "kept", "rejected", "dead", "quarantined", "reasons", "outcomes")
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """Progress and yield of a run, finished or not, as the JSON of `trajgen status`.
+
+    Reads footers only and takes no lock. Raises InputError when `folder` holds no run.
+    """
+    run = existing_run(folder)
+    manifest = read_record(folder / "manifest.json")
+    if manifest is not None:
+        sums = manifest["totals"]
+    else:
+        found = (read_info(shard_path(folder, number)) for number in shard_numbers(folder))
+        sums = totals((info for info in found if info), run["planned"], quarantined(folder))
+    sessions = read_usage(folder)
+    return {
+        "name": run["name"],
+        "run_id": run["run_id"],
+        "complete": manifest is not None,
+        **{name: sums[name] for name in _SUMS},
+        "tokens": {name: sum(session[name] for session in sessions) for name in _TOKENS},
+        "seconds": round(sum(session["seconds"] for session in sessions), 3),
+    }
+
+
+def read_usage(folder: Path) -> list[dict[str, Any]]:
+    """One entry a session: session, seconds, prompt, cached, generated; bad lines skipped."""
+    try:
+        lines = _usage_path(folder).read_bytes().splitlines()
+    except OSError:
+        return []
+    return [entry for line in lines if (entry := _usage(line)) is not None]
+
+
+def write_usage(folder: Path, entry: dict[str, Any]) -> None:
+    """Put in the line of `entry`'s session. Raises CommitError when the disk fails."""
+    others = [e for e in read_usage(folder) if e["session"] != entry["session"]]
+    text = "".join(f"{canonical(line)}\n" for line in [*others, entry])
+    place_bytes(_usage_path(folder), text.encode())
+
+
+def _usage_path(folder: Path) -> Path:
+    return folder / "logs" / "usage.jsonl"
+
+
+def _usage(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(entry, dict) and {"session", "seconds", *_TOKENS} <= entry.keys()
+    return entry if whole else None

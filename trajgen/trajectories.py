@@ -1,0 +1,85 @@
+"""What was played -> a judged trajectory: outcome, token counts, lineage, reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trajgen import filters
+from trajgen.filters.corpus import copy_of_seed
+from trajgen.ledger import Ledger, holds
+from trajgen.records import Message, Reason, Step, Task, Trajectory
+from trajgen.stage import Stage
+
+
+def assemble(
+    stage: Stage,
+    task: Task,
+    messages: list[Message],
+    steps: list[Step],
+    ledger: Ledger,
+    verdict: str,
+    how: str,
+    detail: str,
+) -> Trajectory:
+    """The trajectory of a rollout that ended `how`, with every reason against keeping it."""
+    domain, cast = stage.domains[task.domain], stage.cast
+    sizes = cast.engine("agent").count_tokens(tuple(messages), domain.tools) if messages else []
+    target = [n for n, m in zip(sizes, messages, strict=True) if m["role"] == "assistant"]
+    trajectory = Trajectory(
+        id=task.id,
+        domain=domain.name,
+        messages=tuple(messages),
+        tools=domain.tools,
+        steps=tuple(steps),
+        seed_id=task.seed_id,
+        strategy=task.strategy,
+        persona=task.persona,
+        fault=task.fault,
+        state_initial=ledger.touched_initial(),
+        state_final=ledger.touched_final(),
+        outcome=_outcome(stage, task, ledger, verdict, how),
+        scores={"ended": how} | ({"detail": detail} if detail else {}),
+        n_turns=sum(m["role"] == "user" for m in messages),
+        n_tool_calls=len(steps),
+        n_tokens=sum(sizes),
+        n_target_tokens=sum(target),
+        agent_model=cast.engine("agent").model,
+        user_model=cast.engine("user").model,
+        world_model=stage.world.name,
+        run_id=stage.run_id,
+        prompt_digest=cast.prompts.digest,
+        seed_license=domain.license,
+    )
+    return judged(trajectory, _reasons(stage, trajectory))
+
+
+def judged(trajectory: Trajectory, reasons: list[Reason]) -> Trajectory:
+    """`trajectory` with its reasons: the codes as a column, place and detail in `scores`."""
+    if not reasons:
+        return trajectory
+    codes = tuple(dict.fromkeys(reason.code for reason in reasons))
+    details = [reason.json() for reason in reasons]
+    return replace(trajectory, reasons=codes, scores={**trajectory.scores, "reasons": details})
+
+
+def _reasons(stage: Stage, trajectory: Trajectory) -> list[Reason]:
+    domain, seed = stage.domains[trajectory.domain], stage.seeds[trajectory.seed_id]
+    reasons = filters.check(trajectory, domain, stage.pipeline.filters)
+    if copy := copy_of_seed(trajectory, seed):
+        reasons.append(copy)
+    if not reasons and trajectory.outcome not in stage.pipeline.keep:
+        kept = ", ".join(stage.pipeline.keep)
+        reasons.append(Reason("unwanted_outcome", None, f"{trajectory.outcome}; kept: {kept}"))
+    return reasons
+
+
+def _outcome(stage: Stage, task: Task, ledger: Ledger, verdict: str, how: str) -> str:
+    """By code where the seed's goal still is the task's goal; else what the user concluded."""
+    if how != "done":
+        return "failure"
+    goal = stage.seeds[task.seed_id].goal
+    if task.strategy != "rephrase" or not goal:
+        return verdict
+    if all(holds(ledger.state, condition) for condition in goal):
+        return "success"
+    return "refusal" if verdict == "refusal" else "failure"

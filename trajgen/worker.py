@@ -1,0 +1,152 @@
+"""A worker: engines and many rollouts in one event loop.
+
+The driver hands tasks in and takes outcomes out in one exchange; between exchanges nothing
+crosses a process border. A finished rollout's place is filled at once from the tasks that
+wait here, so there is no barrier.
+
+Crash rule: a worker owns nothing. Tasks it had when it died are given to another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trajgen.authored import author
+from trajgen.cast import Usage
+from trajgen.config import Pipeline
+from trajgen.engines import Engine
+from trajgen.errors import EngineDead, InputError, RequestError, Timeout
+from trajgen.filters.corpus import fingerprint
+from trajgen.prompts import Prompts
+from trajgen.records import Json, Task
+from trajgen.rollout import Rollout
+from trajgen.seeds import SeedSet
+from trajgen.stage import Stage, make_stage
+
+EXCHANGE_S = 1.0  # the longest an exchange waits for an outcome: also the heartbeat
+GATHER_S = 0.02  # after a first outcome, how long to wait for its neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker needs to know of a run."""
+
+    pipeline: Pipeline
+    seeds: SeedSet
+    prompts: Prompts
+    run_id: str
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task: a row and its fingerprint, or the error that stopped it.
+
+    request: it cannot run; timeout: try again; engine: the engine died; input: the job is
+    wrong, stop; internal: a bug of ours or of a filter, kept with its message.
+    """
+
+    task_id: str
+    row: dict[str, Json] | None = None
+    fingerprint: str = ""
+    error: Literal["", "request", "timeout", "engine", "input", "internal"] = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One exchange's answer; `usage` counts from the worker's start."""
+
+    outcomes: tuple[Outcome, ...]
+    in_flight: int
+    usage: Usage
+    engine_dead: bool = False
+
+
+@dataclass(slots=True)
+class Worker:
+    """Plays tasks; made by the driver, in this process or in a Ray actor."""
+
+    job: Job
+    engines: Mapping[str, Engine]
+    _stage: Stage | None = None
+    _waiting: deque[Task] = field(default_factory=deque)
+    _playing: set[asyncio.Task[None]] = field(default_factory=set)
+    _done: list[Outcome] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _engine_dead: bool = False
+
+    async def start(self) -> None:
+        """Start the engines, then set the stage. Raises MachineError or InputError."""
+        for engine in self.engines.values():
+            await engine.start()
+        job = self.job
+        self._stage = make_stage(job.pipeline, job.seeds, job.prompts, self.engines, job.run_id)
+
+    async def exchange(self, tasks: list[Task]) -> Report:
+        """Take `tasks`, give back what has finished; waits up to EXCHANGE_S for something."""
+        self._waiting.extend(tasks)
+        self._fill()
+        if not self._done and (self._playing or self._waiting):
+            await self._wait_for_news()
+        self._news.clear()
+        done, self._done = tuple(self._done), []
+        usage = self._stage.cast.usage if self._stage else Usage()
+        return Report(done, len(self._playing), usage, self._engine_dead)
+
+    async def close(self) -> None:
+        """Abandon what is playing and stop the engines."""
+        for playing in self._playing:
+            playing.cancel()
+        await asyncio.gather(*self._playing, return_exceptions=True)
+        for engine in self.engines.values():
+            await engine.close()
+
+    async def _wait_for_news(self) -> None:
+        try:
+            await asyncio.wait_for(self._news.wait(), EXCHANGE_S)
+            await asyncio.sleep(GATHER_S)
+        except TimeoutError:
+            pass  # a heartbeat without news
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._playing) < self.job.in_flight and not self._engine_dead:
+            playing = asyncio.ensure_future(self._play(self._waiting.popleft()))
+            self._playing.add(playing)
+            playing.add_done_callback(self._finished)
+
+    def _finished(self, playing: asyncio.Task[None]) -> None:
+        self._playing.discard(playing)
+        self._fill()
+        self._news.set()
+
+    async def _play(self, task: Task) -> None:
+        outcome = await self._outcome(task)
+        self._done.append(outcome)  # looked up after the wait: an exchange swaps the list
+
+    async def _outcome(self, task: Task) -> Outcome:
+        try:
+            return await self._played(task)
+        except RequestError as error:
+            return Outcome(task.id, error="request", message=error.what)
+        except Timeout as error:
+            return Outcome(task.id, error="timeout", message=error.what)
+        except EngineDead as error:
+            self._engine_dead = True
+            return Outcome(task.id, error="engine", message=error.what)
+        except InputError as error:
+            return Outcome(task.id, error="input", message=str(error))
+        except Exception as error:  # noqa: BLE001 - a bug, a filter's too, costs its task alone
+            return Outcome(task.id, error="internal", message=f"{type(error).__name__}: {error}")
+
+    async def _played(self, task: Task) -> Outcome:
+        if self._stage is None:
+            raise EngineDead("the worker has not been started")
+        one_call = self.job.pipeline.rollout.mode == "one_call"
+        played = author(self._stage, task) if one_call else Rollout(self._stage, task).play()
+        trajectory = await played
+        return Outcome(task.id, trajectory.row(), fingerprint(trajectory.messages))
