@@ -6,6 +6,8 @@ does not fit ends the trajectory there, with the reason.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from trajgen import schemas, script
 from trajgen.cast import Question, speech
 from trajgen.errors import PromptTooLong
@@ -14,28 +16,26 @@ from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import shown_state
 from trajgen.stage import Stage
-from trajgen.trajectories import assemble
+from trajgen.trajectories import End, assemble
 from trajgen.worlds.llm import observed
 
 
 async def author(stage: Stage, task: Task) -> Trajectory:
     """The finished trajectory of `task`. Raises RequestError, EngineDead or Timeout."""
-    replay, verdict, how, detail = Replay(stage, task), "failure", "done", ""
+    replay, verdict, end = Replay(stage, task), "failure", End()
     try:
         given = await stage.cast.ask(task, _question(stage, task), replay.problems)
     except PromptTooLong as error:
-        how, detail = "tokens", error.what
+        end = End("tokens", Reason("too_long", 0, error.what))
     else:
         if given.answer is None:
             replay.messages = [speech("assistant", given.text[:2000])]
         verdict = given.answer["outcome"] if given.answer else verdict
         if given.problems:
             first = given.problems[0]
-            how = {"truncated": "truncated", "bad_answer": "bad_answer"}.get(
-                first.code, "violation"
-            )
-            detail = f"{first.code}: {first.detail}"
-    return assemble(stage, task, replay.messages, replay.steps, replay.ledger, verdict, how, detail)
+            known = {"truncated": "truncated", "bad_answer": "bad_answer"}
+            end = End(known.get(first.code, "violation"), replace(first, at=first.at or 0))
+    return assemble(stage, task, replay.messages, replay.steps, replay.ledger, verdict, end)
 
 
 class Replay:

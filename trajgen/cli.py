@@ -7,16 +7,20 @@ Exit codes: 0 done; 1 done, but a stated threshold or check failed; 2 bad input 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import io
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from trajgen import __version__
-from trajgen.errors import CheckFailed, InputError, TrajgenError
+from trajgen.errors import CheckFailed, InputError, MachineError, TrajgenError
 
 Arguments = argparse.Namespace
 INTERRUPTED = 130
@@ -25,20 +29,43 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # text that no terminal can show
     try:
-        arguments.call(arguments)
+        with _sigterm_as_ctrl_c():
+            arguments.call(arguments)
     except TrajgenError as error:
-        if arguments.debug:
-            raise
-        _say(f"trajgen: {error}")
-        return error.exit_code
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        _say("trajgen: stopped. Committed shards are safe; run the same command to go on.")
+        return _failed(error, error.exit_code, arguments.debug)
+    except KeyboardInterrupt:
+        goes_on = " Committed shards are safe; run the same command to go on."
+        _say(f"trajgen: stopped.{goes_on if arguments.call is _run else ''}")
         return INTERRUPTED
     except BrokenPipeError:  # `trajgen show | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a path that may not be looked at, a name that is too long
+        return _failed(error, MachineError.exit_code, arguments.debug)
     return 0
+
+
+def _failed(error: Exception, code: int, debug: bool) -> int:
+    if debug:
+        _say(traceback.format_exc())
+    _say(f"trajgen: {error}")
+    return code
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """A polite kill ends any command as Ctrl-C does, whatever it is at."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +114,6 @@ def _add_jobs(verbs: Any) -> None:
 
 def _add_seeds(verbs: Any) -> None:
     seeds = verbs.add_parser("seeds", help="check or import seeds")
-    seeds.set_defaults(debug=False)
     actions = seeds.add_subparsers(required=True, metavar="ACTION")
     check = _verb(actions, "check", _seeds_check, "validate seeds; list every bad line")
     check.add_argument("path", metavar="PATH", help="a domain folder or an import source")
@@ -120,7 +146,6 @@ def _add_runs(verbs: Any) -> None:
 
 def _add_machine(verbs: Any) -> None:
     model = verbs.add_parser("model", help="make the embedded model ready")
-    model.set_defaults(debug=False)
     actions = model.add_subparsers(required=True, metavar="ACTION")
     pull = _verb(actions, "pull", _model_pull, "fetch, check and unpack an embedded model")
     pull.add_argument("name", metavar="NAME", help="such as smollm2-135m")
@@ -139,8 +164,7 @@ def _run(arguments: Arguments) -> None:
 def _preview(arguments: Arguments) -> None:
     from trajgen.preview import preview
 
-    if arguments.n < 1:
-        raise InputError("-n must be at least 1")
+    _refuse_none(arguments.n)
     for trajectory in preview(arguments.pipeline, arguments.n, arguments.set, _say):
         _show_one(trajectory)
 
@@ -179,7 +203,11 @@ def _seeds_check(arguments: Arguments) -> None:
             _print(f"{entry['file']}:{entry['line']}: {entry['reason']}")
         _print(f"{seeds} seeds, {len(quarantined)} quarantined")
     if quarantined or not seeds:
-        raise InputError(f"{len(quarantined)} lines are no seeds", arguments.path)
+        what = f"{len(quarantined)} lines are no seeds" if quarantined else "there is no seed here"
+        advice = "Mend or remove them; a run sets them aside and goes on with the others."
+        raise InputError(
+            what, arguments.path, advice if seeds else "See README, 'Your own domain'."
+        )
 
 
 def _seeds_import(arguments: Arguments) -> None:
@@ -221,8 +249,9 @@ def _verify(arguments: Arguments) -> None:
 def _show(arguments: Arguments) -> None:
     from trajgen.review.run import Run
 
+    _refuse_none(arguments.n)
     run = Run.open(arguments.run)
-    if arguments.id:
+    if arguments.id is not None:
         return _show_one(run.find(arguments.id))
     found = run.sample(arguments.n, rejected=arguments.rejected, reason=arguments.reason)
     if not found:
@@ -270,12 +299,20 @@ def _doctor(arguments: Arguments) -> None:
         raise CheckFailed("not everything works here", fix="See the lines marked FAIL.")
 
 
+def _refuse_none(n: int) -> None:
+    if n < 1:
+        raise InputError("-n must be at least 1")
+
+
 def _show_one(trajectory: Any) -> None:
     from rich.console import Console
 
     from trajgen.review.terminal import render
 
-    Console().print(render(trajectory))
+    console = Console()
+    with console.capture() as shown:  # rich itself would end the process at a closed pipe
+        console.print(render(trajectory))
+    _print(shown.get().rstrip("\n"))
 
 
 def _listed(value: Any) -> str:

@@ -2,28 +2,44 @@
 
 Each worker holds the agent's engine and its rollouts in one event loop. Engines that only
 speak to a server, or the scripted one, are made in every worker; a second model of its own
-gets actors of its own, and each worker keeps to one of them.
+gets actors of its own, which the workers share out among them.
 
 Retries are ours: Ray restarts and retries nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from trajgen.config import EngineConfig, Pipeline
+from trajgen.config import ClusterConfig, EngineConfig, Pipeline
 from trajgen.dispatch import Handle
 from trajgen.engines import Completion, Engine, Request, make_engine
 from trajgen.errors import EngineDead, InputError, MachineError, TrajgenError
+from trajgen.ids import digest
+from trajgen.models import local_path
 from trajgen.records import Message, Task, Tool
 from trajgen.worker import Job, Report, Worker
 
 CLOSE_S = 5.0
+PLACE_S = 60.0  # for Ray to find room for an actor, over what its engines may take to start
 Hire = Callable[[int], Handle]
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raises InputError for what is wrong with engines and cluster before one is started."""
+    make_local_engines(pipeline)
+    here = pipeline.cluster.address in ("inline", "local")
+    for config in pipeline.engines.values():
+        if here and config.kind == "vllm":
+            local_path(config.model)
+    _refuse_open(pipeline.cluster)
 
 
 def make_local_engines(pipeline: Pipeline) -> dict[str, Engine]:
@@ -59,41 +75,71 @@ def open_cluster(pipeline: Pipeline, job: Job) -> Iterator[Hire]:
         yield lambda number: Worker(job, make_local_engines(pipeline))
         return
     with _ray(pipeline) as ray:
-        yield _Hiring(ray, pipeline, job).hire
+        hiring = _Hiring(ray, pipeline, job)
+        try:
+            yield hiring.hire
+        finally:
+            hiring.close()
 
 
 @contextmanager
 def _ray(pipeline: Pipeline) -> Iterator[Any]:
     """Ray, started here on loopback or joined at an address; left at the end."""
     cluster = pipeline.cluster
-    local = cluster.address == "local"
-    if not local and not cluster.trusted and os.environ.get("RAY_AUTH_MODE") != "token":
-        raise InputError(
-            f"will not join the Ray cluster {cluster.address!r} without token authentication",
-            "cluster.address",
-            "Set RAY_AUTH_MODE=token (see Ray's security page), or cluster.trusted: true.",
-        )
+    _refuse_open(cluster)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would run engines at 15
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if local:
-        actors = n_workers(pipeline) + sum(pipeline.engines[n].replicas for n in shared(pipeline))
-        cpus = max(os.cpu_count() or 1, actors)
-        options |= {"include_dashboard": False, "num_cpus": cpus, "_node_ip_address": "127.0.0.1"}
-    else:
-        options["address"] = cluster.address
     try:
-        ray.init(**options)
+        with _own_sigterm():
+            ray.init(**_options(pipeline))
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         raise MachineError(
-            f"Ray does not start ({error})", cluster.address, "`trajgen doctor` says more."
+            f"Ray does not start ({_short(error)})", cluster.address, "`trajgen doctor` says more."
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _options(pipeline: Pipeline) -> dict[str, Any]:
+    """`local` is said outright: without an address Ray would join what RAY_ADDRESS names."""
+    address = pipeline.cluster.address
+    options = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    if address != "local":
+        return options
+    actors = n_workers(pipeline) + sum(pipeline.engines[n].replicas for n in shared(pipeline))
+    cpus = max(os.cpu_count() or 1, actors)
+    return options | {
+        "include_dashboard": False,
+        "num_cpus": cpus,
+        "_node_ip_address": "127.0.0.1",
+    }
+
+
+def _refuse_open(cluster: ClusterConfig) -> None:
+    """A cluster that anybody can join runs anybody's code."""
+    joins = cluster.address not in ("inline", "local")
+    if joins and not cluster.trusted and os.environ.get("RAY_AUTH_MODE") != "token":
+        raise InputError(
+            f"will not join the Ray cluster {cluster.address!r} without token authentication",
+            "cluster.address",
+            "Set RAY_AUTH_MODE=token (see Ray's security page), or cluster.trusted: true.",
+        )
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself and exits without a word; here it stays as it was."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 class _Hiring:
@@ -102,32 +148,69 @@ class _Hiring:
     def __init__(self, ray: Any, pipeline: Pipeline, job: Job) -> None:
         self.ray, self.pipeline = ray, pipeline
         self.job = ray.put(job)
-        self.gpus = ray.cluster_resources().get("GPU", 0) > 0
+        self.gpus = ray.cluster_resources().get("GPU", 0)
         self.shared = shared(pipeline)
         self._engines: dict[tuple[str, int], Any] = {}
+        self._hired: set[int] = set()
+        if pipeline.cluster.address == "local":
+            self._refuse_too_few_gpus()
 
     def hire(self, number: int) -> Handle:
         """A fresh worker; its share of the shared engines is started with it."""
-        remote = {name: self._engine(name, number) for name in self.shared}
+        again = number in self._hired
+        self._hired.add(number)
+        remote = {name: self._replicas(name, number, again) for name in self.shared}
         agent = self.pipeline.engines[self.pipeline.roles.agent.engine]
         actor = self._actor(_WorkerActor, agent).remote(self.job, remote)
-        return _RayWorker(self.ray, actor)
+        limit_s = PLACE_S + sum(c.start_timeout_s for c in self.pipeline.engines.values())
+        return _RayWorker(self.ray, actor, limit_s)
 
-    def _engine(self, name: str, number: int) -> Any:
-        config = self.pipeline.engines[name]
-        key = (name, number % config.replicas)
-        if key not in self._engines or not self._alive(self._engines[key]):
+    def close(self) -> None:
+        """Stop the shared engines, their child processes included."""
+        closing = [actor.close.remote() for actor in self._engines.values()]
+        if closing:
+            self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+
+    def _replicas(self, name: str, number: int, again: bool) -> list[Any]:
+        """The replicas of a shared engine that worker `number` speaks to: one, or several
+        where there are more of them than workers."""
+        replicas = self.pipeline.engines[name].replicas
+        chosen = range(number % replicas, replicas, n_workers(self.pipeline))
+        return [self._engine(name, replica, again) for replica in chosen]
+
+    def _engine(self, name: str, replica: int, again: bool) -> Any:
+        """The actor of a replica; one that may have died with a worker is looked at first."""
+        key = (name, replica)
+        if key not in self._engines or (again and not self._alive(self._engines[key])):
+            config = self.pipeline.engines[name]
             maker = self._actor(_EngineActor, config)
             self._engines[key] = maker.remote(config, adapters(self.pipeline, name))
         return self._engines[key]
 
     def _alive(self, actor: Any) -> bool:
+        """False when it is gone or its engine is dead; one that is busy loading is alive."""
         try:
-            return bool(self.ray.get(actor.healthy.remote(), timeout=CLOSE_S))
-        except (self.ray.exceptions.RayError, TimeoutError):
-            with suppress(self.ray.exceptions.RayError):
-                self.ray.kill(actor)
+            healthy = bool(self.ray.get(actor.healthy.remote(), timeout=CLOSE_S))
+        except self.ray.exceptions.GetTimeoutError:
+            return True
+        except self.ray.exceptions.RayError:
             return False
+        if not healthy:
+            with suppress(self.ray.exceptions.RayError):
+                self.ray.get(actor.close.remote(), timeout=CLOSE_S)
+            self.ray.kill(actor)
+        return healthy
+
+    def _refuse_too_few_gpus(self) -> None:
+        own = [self.pipeline.roles.agent.engine, *self.shared]
+        engines = [self.pipeline.engines[name] for name in own]
+        wanted = sum(c.replicas * c.tensor_parallel_size for c in engines if c.kind == "vllm")
+        if 0 < self.gpus < wanted:
+            raise InputError(
+                f"the engines want {wanted} GPUs and this machine has {self.gpus:g}",
+                "engines",
+                "Lower replicas or tensor_parallel_size, or name a cluster in cluster.address.",
+            )
 
     def _actor(self, cls: type, config: EngineConfig) -> Any:
         gpus = config.tensor_parallel_size if self.gpus and config.kind == "vllm" else 0
@@ -145,37 +228,52 @@ class _Hiring:
 class _WorkerActor:
     """A Worker as an actor. Errors go back as values: their types cross unchanged."""
 
-    def __init__(self, job: Job, remote: dict[str, Any]) -> None:
-        pipeline = job.pipeline
-        local = {
-            name: make_engine(config, adapters(pipeline, name))
-            for name, config in pipeline.engines.items()
-            if name not in remote
-        }
-        shared = {name: _RemoteEngine(pipeline.engines[name], a) for name, a in remote.items()}
-        self.worker = Worker(job, {**local, **shared})
+    def __init__(self, job: Job, remote: dict[str, list[Any]]) -> None:
+        self.job, self.remote = job, remote
+        self.worker: Worker | None = None
 
     async def start(self) -> TrajgenError | None:
-        return await _or_error(self.worker.start())
+        return await _or_error(self._start())
 
     async def exchange(self, tasks: list[Task]) -> Report:
+        if self.worker is None:
+            raise EngineDead("the worker has not been started")
         return await self.worker.exchange(tasks)
 
     async def close(self) -> None:
-        await self.worker.close()
+        if self.worker is not None:
+            await self.worker.close()
+
+    async def _start(self) -> None:
+        pipeline = self.job.pipeline
+        local = {
+            name: make_engine(config, adapters(pipeline, name))
+            for name, config in pipeline.engines.items()
+            if name not in self.remote
+        }
+        far = {name: _RemoteEngine(pipeline.engines[name], a) for name, a in self.remote.items()}
+        self.worker = Worker(self.job, {**local, **far})
+        await self.worker.start()
 
 
 class _RayWorker:
     """The driver's handle of a worker actor."""
 
-    def __init__(self, ray: Any, actor: Any) -> None:
-        self.ray, self.actor = ray, actor
+    def __init__(self, ray: Any, actor: Any, limit_s: float) -> None:
+        self.ray, self.actor, self.limit_s = ray, actor, limit_s
 
     async def start(self) -> None:
         try:
-            error = await self.actor.start.remote()
+            error = await asyncio.wait_for(self.actor.start.remote(), self.limit_s)
         except self.ray.exceptions.RayError as lost:
             raise EngineDead(f"the worker was lost while starting ({_short(lost)})") from lost
+        except TimeoutError as late:
+            raise MachineError(
+                f"a worker was not ready within {self.limit_s:g} s",
+                "cluster",
+                "`ray status` shows whether the cluster has room for it; a slow model wants a "
+                "longer start_timeout_s.",
+            ) from late
         if error is not None:
             raise error
 
@@ -187,8 +285,6 @@ class _RayWorker:
         return report
 
     async def close(self) -> None:
-        import asyncio
-
         with suppress(self.ray.exceptions.RayError, TimeoutError):
             await asyncio.wait_for(self.actor.close.remote(), CLOSE_S)
         with suppress(self.ray.exceptions.RayError):
@@ -196,23 +292,26 @@ class _RayWorker:
 
 
 class _EngineActor:
-    """One replica of a shared engine."""
+    """One replica of a shared engine. Several workers start it; it starts once."""
 
     def __init__(self, config: EngineConfig, adapters: tuple[str, ...]) -> None:
-        self.engine, self._started = make_engine(config, adapters), False
+        self.config, self.adapters = config, adapters
+        self.engine: Engine | None = None
+        self._starting = asyncio.Lock()
         self._dead = False
 
-    async def start(self) -> TrajgenError | None:
-        if self._started:
-            return None
-        error = await _or_error(self.engine.start())
-        self._started = error is None
-        return error
+    async def start(self) -> str | TrajgenError:
+        """The name of the model that answers."""
+        async with self._starting:
+            error = None if self.engine else await _or_error(self._start())
+        return error or (self.engine.model if self.engine else "")
 
     def healthy(self) -> bool:
         return not self._dead
 
     async def complete(self, request: Request) -> Completion | TrajgenError:
+        if self.engine is None:
+            return EngineDead("the engine has not been started")
         try:
             return await self.engine.complete(request)
         except EngineDead as error:
@@ -221,23 +320,35 @@ class _EngineActor:
         except TrajgenError as error:
             return error
 
-    def count_tokens(self, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> list[int]:
-        return self.engine.count_tokens(messages, tools)
+    async def close(self) -> None:
+        if self.engine is not None:
+            await self.engine.close()
+
+    async def _start(self) -> None:
+        engine = make_engine(self.config, self.adapters)
+        await engine.start()
+        self.engine = engine
 
 
 class _RemoteEngine:
-    """A shared engine as rollouts see it: the Engine protocol over an actor."""
+    """A shared engine as rollouts see it: the Engine protocol over the actors of replicas.
 
-    def __init__(self, config: EngineConfig, actor: Any) -> None:
-        self.model, self.actor = config.model or config.kind, actor
+    A task keeps to one replica, whose prefix cache knows it.
+    """
+
+    def __init__(self, config: EngineConfig, actors: list[Any]) -> None:
+        self.model, self.actors = config.model or config.kind, actors
 
     async def start(self) -> None:
-        error = await self._call(self.actor.start)
-        if error is not None:
-            raise error
+        for answer in await asyncio.gather(*(self._call(a.start) for a in self.actors)):
+            if isinstance(answer, TrajgenError):
+                raise answer
+            self.model = answer
 
     async def complete(self, request: Request) -> Completion:
-        answer = await self._call(self.actor.complete, request)
+        task = request.id.partition("/")[0]
+        actor = self.actors[int(digest(task)[:8], 16) % len(self.actors)]
+        answer = await self._call(actor.complete, request)
         if isinstance(answer, TrajgenError):
             raise answer
         completion: Completion = answer
@@ -247,7 +358,7 @@ class _RemoteEngine:
         raise MachineError("tokens are counted by the agent's engine, which is never remote")
 
     async def close(self) -> None:
-        """The actor serves other workers too; it goes with the driver."""
+        """The actors serve other workers too; they go with the driver."""
 
     async def _call(self, method: Any, *arguments: Any) -> Any:
         import ray
@@ -258,7 +369,7 @@ class _RemoteEngine:
             raise EngineDead(f"the engine's actor was lost ({_short(lost)})") from lost
 
 
-async def _or_error(work: Any) -> TrajgenError | None:
+async def _or_error(work: Coroutine[Any, Any, None]) -> TrajgenError | None:
     try:
         await work
     except TrajgenError as error:

@@ -99,10 +99,11 @@ class Collector:
         ):
             return None
         number = self.next_shard
-        ends = [end for _, end in sorted(self._waiting.pop(number).items())]
+        ends = [end for _, end in sorted(self._waiting[number].items())]
         result, fingerprints = self._result(number, ends)
         info = self.folder.commit(result, fingerprints)
         self._committed[number] = info
+        del self._waiting[number]
         self._pass_committed()
         return info
 

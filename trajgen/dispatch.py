@@ -76,6 +76,7 @@ class Dispatch:
         self._timeouts: Counter[str] = Counter()
         self._lost_in_a_row = 0
         self._news = asyncio.Event()
+        self._committing = asyncio.Lock()
 
     async def run(self) -> None:
         """Until enough is committed. Raises MachineError, InputError or CommitError."""
@@ -155,8 +156,9 @@ class Dispatch:
             if outcome.error != "engine" and (task := live.tasks.pop(outcome.task_id, None)):
                 self._lost_in_a_row = 0
                 self._end(task, outcome)
-        while await asyncio.to_thread(self.collector.commit_next):
-            pass
+        async with self._committing:  # one at a time, whichever worker's report completes a shard
+            while await asyncio.to_thread(self.collector.commit_next):
+                pass
         self._news.set()
         self.changed(self)
 

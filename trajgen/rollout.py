@@ -11,6 +11,7 @@ id with the same sampling seeds; nothing is written before its shard is committe
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import count
 
 from trajgen import schemas, script
@@ -22,19 +23,18 @@ from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import set_scene
 from trajgen.stage import Stage
-from trajgen.trajectories import assemble
+from trajgen.trajectories import End, assemble
 from trajgen.worlds import Answer, Scene
 
 REFUSED_CHARS = 2000  # of an answer that could not stand, kept for the reviewer
 
 
 class Ended(Exception):  
-    """The rollout is over; `how` is done, turns, tool_calls, tokens, truncated, violation or
-    bad_answer, and `detail` says more."""
+    """The rollout is over: `end` says how and why."""
 
-    def __init__(self, how: str, detail: str = "") -> None:
-        super().__init__(how, detail)
-        self.how, self.detail = how, detail
+    def __init__(self, how: str, cause: Reason) -> None:
+        super().__init__(how, cause)
+        self.end = End(how, cause)
 
 
 class Rollout:
@@ -57,18 +57,18 @@ class Rollout:
 
         Raises RequestError, EngineDead or Timeout; a broken answer ends the rollout instead.
         """
-        how, detail = "done", ""
+        end = End()
         try:
             async with asyncio.timeout(self.limits.seconds):
                 await self._turns()
-        except Ended as end:
-            how, detail = end.how, end.detail
+        except Ended as ended:
+            end = ended.end
         except PromptTooLong as error:
-            how, detail = "tokens", error.what
+            end = End("tokens", self._too_long(error.what))
         except TimeoutError as error:
             raise Timeout(f"not finished within {self.limits.seconds:g} s", self.task.id) from error
         return assemble(
-            self.stage, self.task, self.messages, self.steps, self.ledger, self.verdict, how, detail
+            self.stage, self.task, self.messages, self.steps, self.ledger, self.verdict, end
         )
 
     async def _turns(self) -> None:
@@ -93,15 +93,16 @@ class Rollout:
     async def _user_turn(self, turn: int) -> bool:
         """The user speaks; True when they have nothing more to say."""
         context = {"instruction": self.instruction, "messages": self.messages}
-        question = self._question("user", str(turn), self.user_view, schemas.USER, context)
-        given = await self.stage.cast.ask(self.task, question, lambda a: _said(a, turn))
+        schema = schemas.USER if turn else schemas.USER_FIRST
+        question = self._question("user", str(turn), self.user_view, schema, context)
+        given = await self.stage.cast.ask(self.task, question, _said)
         self._end_on(given.problems, "user", given.text)
         said = given.answer or {}
         self.verdict = said["outcome"]
         if said["done"]:
             return True
         if turn == self.limits.turns:
-            raise Ended("turns", f"no end after {turn} turns of the user")
+            raise Ended("turns", self._too_long(f"no end after {turn} turns of the user"))
         self.messages.append(speech("user", said["say"]))
         self.user_view.append(speech("assistant", given.text))
         self.agent_view.append(speech("user", said["say"]))
@@ -150,8 +151,7 @@ class Rollout:
         result: Message = {"role": "tool", "tool_call_id": call.id, "content": answer.observation}
         self.messages.append(result)
         if answer.verdicts:
-            first = answer.verdicts[0]
-            raise Ended("violation", f"{first.code}: {first.detail}")
+            raise Ended("violation", answer.verdicts[0])
         self.episode.observe(call, answer)
         return {"call_id": call.id, "content": answer.observation}
 
@@ -186,9 +186,14 @@ class Rollout:
 
     def _within_limits(self, given: Given) -> None:
         if len(self.steps) >= self.limits.tool_calls:
-            raise Ended("tool_calls", f"no answer after {len(self.steps)} tool calls")
+            text = f"no answer after {len(self.steps)} tool calls"
+            raise Ended("tool_calls", self._too_long(text))
         if given.tokens >= self.limits.tokens:
-            raise Ended("tokens", f"{given.tokens} tokens of {self.limits.tokens}")
+            text = f"{given.tokens} tokens of {self.limits.tokens}"
+            raise Ended("tokens", self._too_long(text))
+
+    def _too_long(self, text: str) -> Reason:
+        return Reason("too_long", max(len(self.messages) - 1, 0), text)
 
     def _end_on(
         self,
@@ -204,7 +209,8 @@ class Rollout:
             kept = script.agent_message(answer, len(self.steps)) if answer else None
             self.messages.append(kept or speech("assistant", text[:REFUSED_CHARS]))
         how = "truncated" if problems[0].code == "truncated" else "bad_answer"
-        raise Ended(how, f"{problems[0].code}: {problems[0].detail}")
+        at = max(len(self.messages) - 1, 0) if problems[0].at is None else problems[0].at
+        raise Ended(how, replace(problems[0], at=at))
 
     def _question(
         self,
@@ -242,9 +248,9 @@ class Rollout:
         return self.stage.cast.prompts.render(name, context)
 
 
-def _said(answer: dict[str, Json], turn: int) -> list[Reason]:
+def _said(answer: dict[str, Json]) -> list[Reason]:
     if answer["done"]:
-        return [] if turn else [Reason("bad_answer", 0, "user: done before a word was said")]
+        return []
     if not answer["say"].strip():
         return [Reason("empty_turn", None, "user: say something, or be done")]
     if token := find_control_token(answer["say"]):

@@ -14,6 +14,7 @@ from trajgen.stage import Stage
 CHANGES_STATE = ("entity_swap", "variant_outcome", "new_scenario")
 STATE_CHARS = 4000
 SIBLINGS = 2
+INSTRUCTION_TOKENS = 320  # an instruction is longer than one turn of the user
 
 
 async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> tuple[str, list[Reason]]:
@@ -57,8 +58,9 @@ def shown_state(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Json:
 def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: bool) -> Question:
     domain, partner = stage.domains[task.domain], stage.seeds.get(task.partner)
     about = {"name": domain.name, "description": domain.description}
-    head = {"domain": about, "strategy": task.strategy, "may_change_state": may_change}
+    head = {"domain": about}
     body = {
+        "strategy": task.strategy,
         "example": script.lines(seed.messages),
         "partner": script.lines(partner.messages) if partner else [],
         "state": shown_state(stage, task, seed, ledger) if may_change else None,
@@ -68,6 +70,7 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
     return Question(
         role="scenario",
         key="0",
+        max_tokens=max(INSTRUCTION_TOKENS, stage.cast.role("scenario").max_tokens),
         messages=(
             speech("system", stage.cast.prompts.render("scenario.system", head)),
             speech("user", stage.cast.prompts.render("scenario.user", body)),

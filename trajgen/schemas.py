@@ -124,6 +124,7 @@ EFFECT = {**_object(op={"enum": list(OPS)}, path=STRING, value={}), "required": 
 USER = _object(
     say=STRING, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
 )
+USER_FIRST = _object(**{**USER["properties"], "done": {"const": False}})  # they begin
 SCENARIO = _object(instruction=STRING)
 SCENARIO_WITH_STATE = _object(
     instruction=STRING, effects={"type": "array", "items": EFFECT, "maxItems": 6}

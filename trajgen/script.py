@@ -7,11 +7,14 @@ from collections.abc import Iterable
 
 from trajgen.records import Json, Message
 
+OBSERVATION_CHARS = 300  # of an example's observation: its form matters, not all it holds
+
 
 def lines(messages: Iterable[Message]) -> list[str]:
     """One entry a turn: `User: …`, `Agent: {"say", "calls"}`, `[call_1] observation`.
 
-    Further lines of a text are indented, so that none can pass for a turn of its own.
+    Further lines of a text are indented, so that none can pass for a turn of its own. Long
+    observations are cut: an example has to leave the context to the conversation itself.
     """
     return [_line(message).replace("\n", "\n  ") for message in messages]
 
@@ -42,5 +45,7 @@ def _line(message: Message) -> str:
     if message["role"] == "assistant":
         return f"Agent: {json.dumps(action(message), ensure_ascii=False)}"
     if message["role"] == "tool":
-        return f"[{message['tool_call_id']}] {message['content']}"
+        text = message["content"]
+        shown = text if len(text) <= OBSERVATION_CHARS else f"{text[:OBSERVATION_CHARS]} …"
+        return f"[{message['tool_call_id']}] {shown}"
     return f"{message['role'].capitalize()}: {message['content']}"

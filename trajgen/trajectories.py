@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trajgen import filters
 from trajgen.filters.corpus import copy_of_seed
 from trajgen.ledger import Ledger, holds
-from trajgen.records import Message, Reason, Step, Task, Trajectory
+from trajgen.records import Json, Message, Reason, Step, Task, Trajectory
 from trajgen.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a rollout ended: done, turns, tool_calls, tokens, truncated, violation or
+    bad_answer; the `cause` of all but the first."""
+
+    how: str = "done"
+    cause: Reason | None = None
+
+    def json(self) -> dict[str, Json]:
+        """As `scores` holds it."""
+        return {"ended": self.how} | ({"cause": self.cause.json()} if self.cause else {})
 
 
 def assemble(
@@ -18,10 +31,12 @@ def assemble(
     steps: list[Step],
     ledger: Ledger,
     verdict: str,
-    how: str,
-    detail: str,
+    end: End,
 ) -> Trajectory:
-    """The trajectory of a rollout that ended `how`, with every reason against keeping it."""
+    """The trajectory of a rollout that ended, with every reason against keeping it.
+
+    `verdict` is the outcome as the user saw it.
+    """
     domain, cast = stage.domains[task.domain], stage.cast
     sizes = cast.engine("agent").count_tokens(tuple(messages), domain.tools) if messages else []
     target = [n for n, m in zip(sizes, messages, strict=True) if m["role"] == "assistant"]
@@ -37,8 +52,8 @@ def assemble(
         fault=task.fault,
         state_initial=ledger.touched_initial(),
         state_final=ledger.touched_final(),
-        outcome=_outcome(stage, task, ledger, verdict, how),
-        scores={"ended": how} | ({"detail": detail} if detail else {}),
+        outcome=_outcome(stage, task, ledger, verdict, end.how),
+        scores=end.json(),
         n_turns=sum(m["role"] == "user" for m in messages),
         n_tool_calls=len(steps),
         n_tokens=sum(sizes),

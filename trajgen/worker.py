@@ -100,6 +100,7 @@ class Worker:
 
     async def close(self) -> None:
         """Abandon what is playing and stop the engines."""
+        self._waiting.clear()  # or each place that a cancelled rollout leaves is filled again
         for playing in self._playing:
             playing.cancel()
         await asyncio.gather(*self._playing, return_exceptions=True)
@@ -140,8 +141,16 @@ class Worker:
             return Outcome(task.id, error="engine", message=error.what)
         except InputError as error:
             return Outcome(task.id, error="input", message=str(error))
+        except asyncio.CancelledError:
+            if self._is_cancelled():
+                raise
+            return Outcome(task.id, error="internal", message="cancelled from inside")
         except Exception as error:  # noqa: BLE001 - a bug, a filter's too, costs its task alone
             return Outcome(task.id, error="internal", message=f"{type(error).__name__}: {error}")
+
+    def _is_cancelled(self) -> bool:
+        playing = asyncio.current_task()
+        return playing is None or playing.cancelling() > 0
 
     async def _played(self, task: Task) -> Outcome:
         if self._stage is None:

@@ -144,7 +144,9 @@ def _ended(trajectory: Trajectory) -> Iterator[Reason]:
     scores = trajectory.scores or {}
     ended, limit = scores.get("ended", "done"), scores.get("limit_tokens")
     last = len(trajectory.messages) - 1 if trajectory.messages else None
-    if ended == "truncated":
+    if cause := scores.get("cause"):
+        yield Reason(cause["code"], cause.get("at"), cause.get("detail", ""))
+    elif ended == "truncated":
         yield Reason("truncated", last, "the engine cut the last message at its token limit")
     elif ended in LIMITS:
         yield Reason("too_long", last, f"the limit of {LIMITS[ended]} was reached")
@@ -162,7 +164,8 @@ def _order(messages: Sequence[Any]) -> Iterator[Reason]:
         problem = _malformed(message) or _out_of_turn(role_of(message), before, calling, index)
         if problem:
             yield Reason("bad_role_order", index, problem)
-        before = role_of(message) or before
+        if role_of(message) in ROLES:
+            before = role_of(message)
         if before != "tool":
             calling = bool(raw_calls(message))
 

@@ -7,7 +7,7 @@ clean text costs microseconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ _SECRET_MARKS = (
 _GROUPED = r"\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}"
 _CARD = re.compile(rf"(?<![\w.+-])(?:[2-6]\d{{12,18}}|{_GROUPED})(?![\w-]|\.\d)")
 _SSN = re.compile(r"(?<![\w.+-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\w-]|\.\d)")
-_LONG_NUMBER = re.compile(r"\d{3}-\d\d-\d{4}|\d{4}[ -]?\d{4}")
+_LONG_NUMBER = re.compile(r"[0-9][0-9 -]{10}")
 _ISSUER = re.compile(r"4|5[1-5]|2[2-7]|3[0-9]|6[0245]")
 
 _BOILERPLATE = re.compile(
@@ -82,14 +82,14 @@ _DECLINES = re.compile(
     r"|\bi can(?:not|'t) (?:assist|help|comply)(?: you)? with (?:that|this|your) request\s*[.!]?$"
 )
 _SHORT = 35  # words; a refusal that gives its reason is longer, or names one
-_REFUSAL_MARKS = (
+_MODEL_MARKS = (
     "language model", "ai model", "ki-", "intelligence model", "as an ai", "training data",
-    "knowledge cut", "openai", "by anthropic", "by google", "by meta", "by alibaba", "by deepseek",
-    "by mistral", "chatgpt", "claude", "qwen", "gemini", "llama", "deepseek", "mistral", "m gpt",
-    "opinions", "feelings", "personal experiences", "personal beliefs", "modèle de langage",
-    "modelo de lenguaje", "语言模型", "人工智能助手", "sorry", "apolog", "unfortunately",
-    "assist with", "help with", "comply with",
+    "knowledge cut", "openai", "by anthropic", "by google", "by meta", "by alibaba", "deepseek",
+    "mistral", "chatgpt", "claude", "qwen", "gemini", "llama", "m gpt", "opinions", "feelings",
+    "personal experiences", "personal beliefs", "modèle de langage", "modelo de lenguaje",
+    "语言模型", "人工智能助手",
 )  # fmt: skip
+_DECLINE_MARKS = ("sorry", "apolog", "unfortunately", "cannot", "can't")
 _GIVES_REASON = re.compile(
     r"\b(because|since|polic(y|ies)|due to|only|must|eligible|within|already|until|unless"
     r"|outside|beyond|not allowed|not possible)\b"
@@ -122,7 +122,8 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     if _LONG_NUMBER.search(whole):
         yield from _pii(passages)
     yield from _refusals(passages, whole.casefold())
-    yield from _loops(passages)
+    calling = {at for at, message in enumerate(trajectory.messages) if raw_calls(message)}
+    yield from _loops(passages, calling)
 
 
 def find_control_token(text: str) -> str | None:
@@ -192,21 +193,23 @@ def _is_card(text: str) -> bool:
 
 def _refusals(passages: Sequence[Passage], whole: str) -> Iterator[Reason]:
     """A model speaking of itself, or declining without a reason, as no one at work does."""
-    if not any(mark in whole for mark in _REFUSAL_MARKS):
-        return
+    of_itself = any(mark in whole for mark in _MODEL_MARKS)
     for at, role, place, text in passages:
-        folded = text.casefold().replace("’", "'")
-        match = _BOILERPLATE.search(folded) if role in ("user", "assistant") else None
-        if match is None and role == "assistant":
+        match = None
+        folded = text.casefold().replace("’", "'") if role in ("user", "assistant") else ""
+        if of_itself:
+            match = _BOILERPLATE.search(folded)
+            match = match or (_IDENTITY.search(folded) if role == "assistant" else None)
+        if match is None and role == "assistant" and any(m in folded for m in _DECLINE_MARKS):
             short = len(folded.split()) <= _SHORT and not _GIVES_REASON.search(folded)
-            match = _IDENTITY.search(folded) or (_DECLINES.search(folded) if short else None)
+            match = _DECLINES.search(folded) if short else None
         if match:
             yield Reason("refusal_text", at, f"{place}: found {match[0].strip()!r}")
 
 
-def _loops(passages: Sequence[Passage]) -> Iterator[Reason]:
+def _loops(passages: Sequence[Passage], calling: Set[int]) -> Iterator[Reason]:
+    """Loops in one message; long words said three times, not those beside a call."""
     said: dict[tuple[str, str], int] = {}
-    calling = {passage.at for passage in passages if passage.role == "arguments"}
     for at, role, place, text in passages:
         for part in _prose(text, role):
             loop = _loop(part)
@@ -234,25 +237,24 @@ def _prose(text: str, role: str) -> list[str]:
 def _loop(text: str) -> str:
     """What repeats in `text`, told in words; "" when nothing does."""
     words = text.split()
-    match = None
-    if words and len(longest := max(words, key=len)) >= 24:
-        match = _ONE_CHARACTER.search(text) or _ONE_SYLLABLE.search(longest)
-    if match:
-        return f"{match[1]!r} over and over"
-    if len(words) < len(text) / 30 and not text.isascii():
-        words = list(text)  # a script without spaces is read by character
+    for word in (word for word in words if len(word) >= 24):
+        match = _ONE_CHARACTER.search(word) or _ONE_SYLLABLE.search(word)
+        if match:
+            return f"{match[1]!r} over and over"
+    by_character = len(words) < len(text) / 30 and not text.isascii()
+    if by_character:  # a script without spaces
+        words = list(text)
     if len(words) - len(set(words)) < 9 or len(words) - len(set(pairwise(words))) < 8:
         return ""
-    return _periodic(text)
+    return _periodic(text, by_character)
 
 
-def _periodic(text: str) -> str:
+def _periodic(text: str, by_character: bool) -> str:
     """The word sequence that follows itself again and again, outside code and tables."""
     items = bool(_ITEM.search(text))
     text = _ROW.sub("", _FENCED.sub("", text))
-    tokens = re.findall(r"[^\W_]+(?:['’.-][^\W_]+)*", text.casefold())
-    if text and len(tokens) < len(text) / 30:
-        tokens = [c for c in text if c.isalpha()]
+    pattern = r"[^\W_]" if by_character else r"[^\W_]+(?:['’.-][^\W_]+)*"
+    tokens = re.findall(pattern, text.casefold())
     last: dict[str, list[int]] = {}
     for index, token in enumerate(tokens):
         last.setdefault(token, []).append(index)
@@ -260,8 +262,7 @@ def _periodic(text: str) -> str:
     for period in sorted(p for p in periods if p <= 80):
         rounds = _rounds(tokens, period)
         if rounds >= (12 if items and period < 10 else _needed(period)):
-            start = " ".join(tokens[-period:][:8])
-            return f"a run of {period} words {rounds} times over, as {start!r}"
+            return f"the same {period} words {rounds} times in a row"
     return ""
 
 
@@ -269,13 +270,15 @@ def _needed(period: int) -> int:
     """How many times in a row a sequence must come to be a loop; emphasis is none."""
     if period == 1:
         return 10
-    return 8 if period <= 3 else 5 if period <= 8 else 3
+    return 8 if period <= 3 else 4 if period <= 8 else 3
 
 
 def _rounds(tokens: Sequence[str], period: int) -> int:
     """The most times in a row that a sequence of `period` tokens comes."""
-    run = best = 0
+    run = best = letters = 0
     for index in range(period, len(tokens)):
-        run = run + 1 if tokens[index] == tokens[index - period] else 0
-        best = max(best, run)
+        same = tokens[index] == tokens[index - period]
+        run = run + 1 if same else 0
+        letters = letters + tokens[index].isalpha() if same else 0
+        best = max(best, run) if letters else best  # a grid of numbers is no loop
     return best // period + 1

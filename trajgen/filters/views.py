@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from trajgen.filters.spellings import is_when
 from trajgen.filters.structure import parsed
 from trajgen.ids import canonical
 from trajgen.ledger import MISSING, Ledger, join, json_type, scalars, split
@@ -30,15 +31,15 @@ def against_state(call: Call, observation: str, ledger: Ledger) -> list[Reason]:
     Of several entities that fit a record equally, one that agrees is enough.
     """
     data, found = parsed(observation), []
-    named = ledger.relevant(call.arguments) if data is not MISSING else []
+    named = _named(call, ledger) if data is not MISSING else []
     for record in _records(data):
         mine = named if record is data or len(data) == 1 else []
         subjects = _subjects(record, mine, ledger)
         differences = [_difference(record, ledger.get(p), p, strict=True) for p in subjects]
         if subjects and all(differences):
             found.append(Reason("contradicts_state", call.message, differences[0]))
-        if subjects and record is data:
-            break
+        if subjects and record is data and not all(map(_nested, record.values())):
+            break  # a record of its own; what it holds is compared as a part of it
     return found
 
 
@@ -50,6 +51,22 @@ def _records(data: Json) -> list[Record]:
         for value in data.values():
             values += value if isinstance(value, list) else [value]
     return [value for value in values if isinstance(value, dict)][:_RECORDS]
+
+
+def _named(call: Call, ledger: Ledger) -> list[str]:
+    """Entities that the call names. A date, a small number or a plain word inside an entity
+    (/flights/F1/dates/2024-05-16) names nothing unless the call names that entity too."""
+    names = {str(value) for value in scalars(call.arguments)}
+    return [
+        pointer
+        for pointer in ledger.relevant(call.arguments)
+        if len(keys := split(pointer)) <= 2 or _telling(keys[-1]) or names & set(keys[1:-1])
+    ]
+
+
+def _telling(key: str) -> bool:
+    digits = any(map(str.isdecimal, key))
+    return digits and not is_when(key) and (len(key) >= 4 or not key.isdecimal())
 
 
 def _subjects(record: Record, named: Sequence[str], ledger: Ledger) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from trajgen.records import Json
 from trajgen.review.run import Run
+from trajgen.run_record import existing_run
 
 
 def summary(run: Run) -> str:
     """The yield of a run as it is, and where to look next."""
-    return f"{status_lines(run.status())}\n{run.path}\nRead it: trajgen show {run.path}"
+    status = run.status()
+    lines = [status_lines(status), *_short_of(run, status["kept"])]
+    return "\n".join([*lines, str(run.path), f"Read it: trajgen show {run.path}"])
 
 
 def status_lines(status: dict[str, Json]) -> str:
@@ -30,6 +33,15 @@ def status_lines(status: dict[str, Json]) -> str:
         f"({tokens['cached']} from the prefix cache), {seconds:.0f} s",
     ]
     return "\n".join(lines)
+
+
+def _short_of(run: Run, kept: int) -> list[str]:
+    """A line when the plan ended before the target was reached."""
+    target = existing_run(run.path)["pipeline"]["target"]
+    missed = (
+        f"  target    {target} not reached; a larger max_tasks, in another folder, goes further"
+    )
+    return [missed] if kept < target else []
 
 
 def _counts(name: str, counts: dict[str, int]) -> list[str]:

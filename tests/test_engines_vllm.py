@@ -1,0 +1,155 @@
+"""The vLLM engine: what it is asked for, and, marked slow, the real one on the CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from trajgen import schemas
+from trajgen.config import EngineConfig
+from trajgen.engines import Completion, Request, make_engine
+from trajgen.engines.vllm import VllmEngine
+from trajgen.errors import EngineDead, InputError, MachineError, PromptTooLong, Timeout
+from trajgen.loading import shipped
+from trajgen.seeds import load_domain
+
+SMALL: dict[str, Any] = {
+    "kind": "vllm",
+    "model": "smollm2-135m",
+    "max_model_len": 2048,
+    "max_num_seqs": 8,
+    "enforce_eager": True,
+}
+
+
+def config(**changes: Any) -> EngineConfig:
+    return EngineConfig(**{**SMALL, **changes})
+
+
+def ask(text: str, number: int = 0, **changes: Any) -> Request:
+    message = {"role": "user", "content": text}
+    return Request(
+        **{
+            "id": f"test-{number}",
+            "role": "agent",
+            "messages": (message,),
+            "seed": number,
+            "max_tokens": 48,
+            **changes,
+        }
+    )
+
+
+def test_arguments_for_a_gpu_box() -> None:
+    engine = VllmEngine(
+        config(model="org/model", tensor_parallel_size=4, quantization="fp8", revision="abc")
+    )
+    args = engine.engine_args("org/model")
+    assert args["tensor_parallel_size"] == 4
+    assert args["quantization"] == "fp8"
+    assert args["revision"] == "abc"
+    assert args["enable_prefix_caching"] is True
+    assert args["trust_remote_code"] is False
+    assert args["load_format"] == "safetensors"
+    assert "enable_lora" not in args
+
+
+def test_adapters_turn_lora_on() -> None:
+    engine = make_engine(config(model="org/model"), ("org/one", "org/two"))
+    assert isinstance(engine, VllmEngine)
+    args = engine.engine_args("org/model")
+    assert args["enable_lora"] is True
+    assert args["max_loras"] == 2
+
+
+def test_a_model_that_was_not_pulled(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAJGEN_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="trajgen model pull smollm2-135m"):
+        asyncio.run(VllmEngine(config()).start())
+
+
+def test_counting_needs_a_started_engine() -> None:
+    with pytest.raises(MachineError):
+        VllmEngine(config()).count_tokens(({"role": "user", "content": "a"},), ())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_real_engine() -> None:
+    asyncio.run(_the_real_engine())
+
+
+async def _the_real_engine() -> None:
+    """One engine for all checks: loading it is what costs."""
+    engine = VllmEngine(config())
+    await engine.start()
+    try:
+        await _guided_answers_fit_their_schema(engine)
+        await _a_prefix_is_cached(engine)
+        await _limits_have_types(engine)
+        _tokens_are_counted(engine)
+        await _a_killed_engine_is_dead(engine)
+    finally:
+        await engine.close()
+    assert not _children(), "the engine left processes behind"
+
+
+async def _guided_answers_fit_their_schema(engine: VllmEngine) -> None:
+    tools = load_domain(shipped("seeds") / "retail_support").tools
+    for schema in (schemas.USER, schemas.action(tools), schemas.world_answer("write", True)):
+        requests = [ask("Hello", n, schema=schema, max_tokens=200) for n in range(4)]
+        answers = await asyncio.gather(*(engine.complete(request) for request in requests))
+        whole = [answer for answer in answers if answer.finish == "stop"]
+        assert whole, "every answer was cut off"
+        for answer in whole:
+            assert schemas.validator(schema).is_valid(json.loads(answer.text))
+
+
+async def _a_prefix_is_cached(engine: VllmEngine) -> None:
+    text = "The cat sat on the mat. " * 60
+    await engine.complete(ask(text, 1))
+    again = await engine.complete(ask(text + "And then?", 2))
+    assert again.cached_tokens > 200
+    assert again.prompt_tokens > again.cached_tokens
+
+
+async def _limits_have_types(engine: VllmEngine) -> None:
+    cut = await engine.complete(ask("Count to a thousand.", 3, max_tokens=8))
+    assert (cut.finish, cut.generated_tokens) == ("length", 8)
+    with pytest.raises(PromptTooLong):
+        await engine.complete(ask("word " * 4000, 4))
+    engine.config = config(timeout_s=0.01)
+    with pytest.raises(Timeout):
+        await engine.complete(ask("Count to a thousand.", 5))
+    engine.config = config()
+
+
+def _tokens_are_counted(engine: VllmEngine) -> None:
+    messages = ({"role": "user", "content": "hi"}, {"role": "assistant", "content": "word " * 50})
+    first, second = engine.count_tokens(messages, ())
+    assert 1 <= first < 60
+    assert 50 <= second <= 120
+
+
+async def _a_killed_engine_is_dead(engine: VllmEngine) -> None:
+    waiting = asyncio.ensure_future(engine.complete(ask("Tell a long story.", 6, max_tokens=1500)))
+    await asyncio.sleep(1.0)
+    for child in _children():
+        os.kill(child, signal.SIGKILL)
+    with pytest.raises(EngineDead):
+        answer: Completion = await asyncio.wait_for(waiting, 60)
+        raise AssertionError(f"a dead engine answered: {answer.text!r}")
+
+
+def _children() -> list[int]:
+    """The engine's own processes that still run."""
+    import psutil
+
+    running = psutil.Process().children(recursive=True)
+    engines = [p for p in running if p.status() != psutil.STATUS_ZOMBIE]
+    return [p.pid for p in engines if "VLLM" in " ".join(p.cmdline() or [p.name()])]
