@@ -12,10 +12,11 @@ from typing import Any
 from trajgen.config import Pipeline
 from trajgen.engines import Completion, Engine, Request
 from trajgen.prompts import Prompts
-from trajgen.records import Domain, Message, Seed, Task, Tool, Trajectory
+from trajgen.records import Call, Domain, Message, Seed, Task, Tool, Trajectory
 from trajgen.rollout import Rollout
 from trajgen.seeds import SeedSet
 from trajgen.stage import Stage, make_stage
+from trajgen.worlds import Answer, Scene
 
 PROMPTS = Prompts()
 HIDDEN = "vault-7731"  # in the state, and in no tool's answer
@@ -214,3 +215,30 @@ def play(
 def reasons(trajectory: Trajectory) -> list[tuple[str, int | None]]:
     """(code, index of the message) of every reason."""
     return [(r["code"], r["at"]) for r in trajectory.scores.get("reasons", [])]
+
+
+class Counting:
+    """A real environment for the test: answers by code and keeps count."""
+
+    name = "counting"
+    opened = closed = 0
+    seen: list[Answer] = []
+
+    def __init__(self, config: Any) -> None:
+        Counting.opened, Counting.closed, Counting.seen = 0, 0, []
+
+    def begin(self, scene: Scene) -> Counting:
+        Counting.opened += 1
+        self.scene = scene
+        return self
+
+    async def step(self, made: Call) -> Answer:
+        if made.tool == "cancel_order":
+            return Answer(True, "ok", (CANCEL,), json.dumps(CANCELLED), "real", agreement=0.5)
+        return Answer(True, "ok", (), json.dumps(PENDING), "real")
+
+    def observe(self, made: Call, answer: Answer) -> None:
+        Counting.seen.append(answer)
+
+    def close(self) -> None:
+        Counting.closed += 1

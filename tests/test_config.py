@@ -322,9 +322,7 @@ def test_keys_that_are_no_text(file: Path) -> None:
 # the environment and secrets
 
 
-def test_variables_come_from_the_environment(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_come_from_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "127.0.0.1")
     monkeypatch.setenv("MODEL", "a/b")
     monkeypatch.setenv("N", "6")
@@ -384,13 +382,11 @@ def test_a_secret_is_not_in_the_traceback_of_a_mistake(
 ) -> None:
     """`--debug` prints the cause too, and pydantic likes to quote its input."""
     monkeypatch.setenv("KEY", CANARY)
-    engine = {"api_key": "${KEY}", "kind": 5}
-    for changes in ({"engines": {"main": engine}}, {"engines": {"main": engine}, "roles": 5}):
-        with pytest.raises(InputError) as caught:
-            load(file, job(**changes))
-        text = "".join(traceback.format_exception(caught.value))
-        assert "ValidationError" in text
-        assert CANARY not in text
+    with pytest.raises(InputError, match=r"engines\.main\.kind: Field required") as caught:
+        load(file, job(engines={"main": {"api_key": "${KEY}"}}))
+    text = "".join(traceback.format_exception(caught.value))
+    assert "ValidationError" in text
+    assert CANARY not in text
 
 
 # what decides a run

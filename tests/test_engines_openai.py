@@ -24,7 +24,8 @@ from pydantic import SecretStr
 from tests.mock_endpoint import TRANSIENT, MockEndpoint
 from trajgen.config import EngineConfig
 from trajgen.engines import Completion, Request, make_engine, openai, tokens
-from trajgen.engines.openai import OpenAIEngine
+from trajgen.engines.openai import OpenAIEngine, connection
+from trajgen.engines.openai.answers import retry_after
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -40,8 +41,8 @@ SCHEMA = {"type": "object", "properties": {"say": {"type": "string"}}}
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "BACKOFF_S", 0.01)
-    monkeypatch.setattr(openai, "BACKOFF_CAP_S", 0.05)
+    monkeypatch.setattr(connection, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(connection, "BACKOFF_CAP_S", 0.05)
 
 
 def config(url: str, **more: Any) -> EngineConfig:
@@ -175,17 +176,17 @@ def test_retry_after_is_kept() -> None:
     ],
 )
 def test_retry_after_values(text: str, low: float, high: float) -> None:
-    assert low <= openai._retry_after({"Retry-After": text}) <= high
+    assert low <= retry_after({"Retry-After": text}) <= high
 
 
 def test_waits_grow_and_are_capped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai, "BACKOFF_S", 1.0)
-    monkeypatch.setattr(openai, "BACKOFF_CAP_S", 8.0)
-    longest = [max(openai._pause(n, 0.0) for _ in range(200)) for n in range(6)]
+    monkeypatch.setattr(connection, "BACKOFF_S", 1.0)
+    monkeypatch.setattr(connection, "BACKOFF_CAP_S", 8.0)
+    longest = [max(connection.pause(n, 0.0) for _ in range(200)) for n in range(6)]
     assert all(w <= 2**n for n, w in enumerate(longest[:4]))
     assert longest[0] < longest[2] < longest[3] <= 8
     assert longest[5] <= 8
-    assert openai._pause(10_000, 1.0) <= 9
+    assert connection.pause(10_000, 1.0) <= 9
 
 
 def test_a_slow_answer_is_a_timeout() -> None:

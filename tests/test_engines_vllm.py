@@ -16,7 +16,7 @@ from trajgen.engines import Completion, Request, make_engine
 from trajgen.engines.vllm import VllmEngine
 from trajgen.errors import EngineDead, InputError, MachineError, PromptTooLong, Timeout
 from trajgen.loading import shipped
-from trajgen.seeds import load_domain
+from trajgen.domains import load_domain
 
 SMALL: dict[str, Any] = {
     "kind": "vllm",

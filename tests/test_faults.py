@@ -47,8 +47,8 @@ def test_every_kind_of_fault_is_a_failure_that_changes_nothing(
 
 
 def test_faults_differ_in_their_text() -> None:
-    texts = {planned_fault(replace(TASK, fault=f), DOMAIN, False).observation for f in get_args(Fault)}
-    assert len(texts) == len(FaultsConfig().kinds) == 3
+    answers = [planned_fault(replace(TASK, fault=f), DOMAIN, False) for f in get_args(Fault)]
+    assert len({answer.observation for answer in answers}) == len(FaultsConfig().kinds) == 3
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ import yaml
 from trajgen.errors import InputError
 from trajgen.ids import canonical
 from trajgen.importers import Imported, import_source, is_source, write_domain
-from trajgen.importers.tau2 import changes, first_person, import_tau2, needles, shown, spoken
+from trajgen.importers.tau2 import import_tau2
+from trajgen.importers.tau2.conversation import needles, shown
+from trajgen.importers.tau2.effects import changes
+from trajgen.importers.tau2.speech import first_person, spoken
 from trajgen.ledger import Ledger, holds, node_hash
 from trajgen.records import Seed, calls_of
 

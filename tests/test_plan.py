@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from random import Random
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import pytest
@@ -137,7 +137,13 @@ def test_each_seed_meets_strategies_and_personas_evenly() -> None:
         for name, weight in WEIGHTS.items():
             assert abs(found[name] - len(mine) * weight / 10) <= 3, name
         assert spread(task.persona for task in mine) <= 4
-        assert 8 <= sum(bool(task.fault) for task in mine) <= 16
+        assert 10 <= sum(bool(task.fault) for task in mine) <= 14
+
+
+def test_each_seed_meets_all_personas_early() -> None:
+    made = tasks(200, 20)
+    for seed in seeds(20):
+        assert {task.persona for task in made if task.seed_id == seed.id} == set(FIVE)
 
 
 def test_strategies_personas_and_faults_are_not_tied_to_each_other() -> None:
@@ -185,6 +191,12 @@ def test_compose_gets_another_seed_of_the_same_domain() -> None:
     assert {task.partner for task in made if task.strategy != "compose"} == {""}
 
 
+def test_every_partner_is_as_likely() -> None:
+    found = Counter((t.seed_id, t.partner) for t in tasks(2400, 4, strategies={"compose": 1}))
+    assert len(found) == 12
+    assert all(150 < number < 250 for number in found.values())
+
+
 def test_a_lone_seed_is_extended_instead_of_composed() -> None:
     made = list(plan(seeds(1) + seeds(2, "lab"), varied(strategies={"compose": 1}), 60, 0))
     assert {(task.domain, task.strategy) for task in made} == {
@@ -216,10 +228,10 @@ def test_a_long_plan_streams_fast_and_small() -> None:
     assert perf_counter() - started < 1  # nothing is made before it is asked for
     tracemalloc.start()
     try:
-        for _ in islice(stream, 2_000):
+        for _ in islice(stream, 1_000):
             pass
         before, _ = tracemalloc.get_traced_memory()
-        for _ in islice(stream, 8_000):
+        for _ in islice(stream, 4_000):
             pass
         after, peak = tracemalloc.get_traced_memory()
     finally:
@@ -229,7 +241,7 @@ def test_a_long_plan_streams_fast_and_small() -> None:
 
 
 def test_100000_tasks_take_seconds() -> None:
-    started = perf_counter()
+    started = process_time()
     number = sum(1 for _ in plan(seeds(1000), varied(), 100_000, 0))
     assert number == 100_000
-    assert perf_counter() - started < 30
+    assert process_time() - started < 20

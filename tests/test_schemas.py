@@ -39,13 +39,25 @@ Schema = dict[str, Any]
 ANY: Schema = {"type": "object"}
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["function", "name", "parameters", "type", "properties", "items", "enum", "$ref", "x"]
-        ),
-        inner | st.sampled_from(["object", "string", "f"]),
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "function",
+                    "name",
+                    "parameters",
+                    "type",
+                    "properties",
+                    "items",
+                    "enum",
+                    "$ref",
+                    "x",
+                ]
+            ),
+            inner | st.sampled_from(["object", "string", "f"]),
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
@@ -430,11 +442,12 @@ def test_a_story_guides_calls_and_judges_them_later() -> None:
 
 
 def test_schemas_are_not_changed_by_making_others() -> None:
-    before = copy.deepcopy([ACTION, AUTHORED, USER, SCENARIO_WITH_STATE])
+    shared = [ACTION, AUTHORED, USER, SCENARIO_WITH_STATE]
+    before = copy.deepcopy(shared)
     action([CANCEL])["properties"]["say"] = "changed"
     authored([PING])["properties"]["turns"] = "changed"
     world_answer("read", json_observation=True)["properties"]["effects"]["maxItems"] = 99
-    assert [ACTION, AUTHORED, USER, SCENARIO_WITH_STATE] == before
+    assert shared == before
 
 
 # reading an answer

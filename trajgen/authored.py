@@ -6,11 +6,12 @@ does not fit ends the trajectory there, with the reason.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from trajgen import schemas, script
 from trajgen.cast import Question, speech
-from trajgen.errors import PromptTooLong
+from trajgen.errors import PromptTooLong, Timeout
 from trajgen.filters.world import judge
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
@@ -19,17 +20,23 @@ from trajgen.stage import Stage
 from trajgen.trajectories import End, assemble
 from trajgen.worlds.llm import observed
 
+REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
+
 
 async def author(stage: Stage, task: Task) -> Trajectory:
     """The finished trajectory of `task`. Raises RequestError, EngineDead or Timeout."""
     replay, verdict, end = Replay(stage, task), "failure", End()
+    seconds = stage.pipeline.limits.seconds
     try:
-        given = await stage.cast.ask(task, _question(stage, task), replay.problems)
+        async with asyncio.timeout(seconds):
+            given = await stage.cast.ask(task, _question(stage, task), replay.problems)
     except PromptTooLong as error:
         end = End("tokens", Reason("too_long", 0, error.what))
+    except TimeoutError as error:
+        raise Timeout(f"not finished within {seconds:g} s", task.id) from error
     else:
         if given.answer is None:
-            replay.messages = [speech("assistant", given.text[:2000])]
+            replay.unread(given.text)
         verdict = given.answer["outcome"] if given.answer else verdict
         if given.problems:
             first = given.problems[0]
@@ -50,6 +57,11 @@ class Replay:
         self.ledger: Ledger = self.stage.ledger(self.seed)
         self.messages: list[Message] = []
         self.steps: list[Step] = []
+
+    def unread(self, text: str) -> None:
+        """Hold `text`, which could not be read, and nothing of an earlier attempt."""
+        self._begin()
+        self.messages.append(speech("assistant", text[:REFUSED_CHARS]))
 
     def problems(self, answer: dict[str, Json]) -> list[Reason]:
         """Play `answer` from the beginning; the first problems met, or []."""

@@ -7,12 +7,13 @@ returned with its problems, for the rollout to end on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from trajgen.config import Pipeline, RoleConfig
 from trajgen.engines import Completion, Engine, Request, Role
 from trajgen.errors import RequestError
+from trajgen.filters.text import find_control_token
 from trajgen.ids import sampling_seed
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Message, Reason, Task
@@ -116,9 +117,9 @@ class Cast:
         return completion
 
     def _feedback(self, text: str, problems: list[Reason]) -> tuple[Message, Message]:
-        told = [f"{problem.code}: {problem.detail}" for problem in problems]
+        told = [_harmless(f"{problem.code}: {problem.detail}") for problem in problems]
         return (
-            {"role": "assistant", "content": text[:FEEDBACK_CHARS] or "{}"},
+            {"role": "assistant", "content": _harmless(text) or "{}"},
             {"role": "user", "content": self.prompts.render("feedback", {"problems": told})},
         )
 
@@ -131,7 +132,33 @@ def _judge(
     except BadAnswer as error:
         code = "truncated" if completion.finish == "length" else "bad_answer"
         return None, [Reason(code, None, f"{question.role}: {error}")]
-    return answer, check(answer)
+    return answer, check(answer) or _forged(answer, question.role)
+
+
+def _forged(answer: dict[str, Json], role: Role) -> list[Reason]:
+    tokens = filter(None, map(find_control_token, _texts(answer)))
+    return [Reason("control_tokens", None, f"{role}: {token!r}") for token in tokens][:1]
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every string of an answer, keys included: all of it may come into a prompt."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _harmless(text: str) -> str:
+    """The beginning of `text` as a prompt may hold it: without chat control tokens."""
+    text = text[:FEEDBACK_CHARS]
+    while token := find_control_token(text):
+        text = text.replace(token, "\u2026")
+    return text
 
 
 def speech(role: str, text: str) -> Message:

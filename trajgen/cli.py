@@ -197,7 +197,7 @@ def _seeds_check(arguments: Arguments) -> None:
 
     seeds, quarantined = check_source(arguments.path)
     if arguments.json:
-        _print(json.dumps({"seeds": seeds, "quarantined": quarantined}, ensure_ascii=False))
+        _print(json.dumps({"seeds": seeds, "quarantined": quarantined}))
     else:
         for entry in quarantined:
             _print(f"{entry['file']}:{entry['line']}: {entry['reason']}")

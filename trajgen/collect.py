@@ -129,14 +129,15 @@ class Collector:
         return ShardResult(number, first, len(ends), kept, rejected, dead), fingerprints
 
     def _unless_known(self, number: int, end: Settled, seen: set[str]) -> Row:
-        """The row, rejected when an earlier one of the run says the same."""
+        """The row, rejected when an earlier one of the run says the same, or one of a later
+        shard that was committed before this one was damaged."""
         row = end.row or {}
-        earlier = min(self._first_with.get(end.fingerprint, number), number)
-        if earlier == number and end.fingerprint not in seen:
+        first = self._first_with.get(end.fingerprint, number)
+        if first == number and end.fingerprint not in seen:
             seen.add(end.fingerprint)
             self._first_with[end.fingerprint] = number
             return row
-        reason = Reason("exact_duplicate", None, f"as in shard {earlier}")
+        reason = Reason("exact_duplicate", None, f"as in shard {first}")
         return judged(Trajectory.parse(row), [reason]).row()
 
     def _remember_fingerprints(self) -> None:

@@ -48,6 +48,7 @@ class Live:
     in_flight: int = 0
     usage: Usage = field(default_factory=Usage)
     state: str = "starting"
+    struck: bool = False  # its tasks are a group of struck ones
 
 
 class Dispatch:
@@ -82,8 +83,10 @@ class Dispatch:
         """Until enough is committed. Raises MachineError, InputError or CommitError."""
         serving = [asyncio.ensure_future(self._serve(n)) for n in range(len(self.workers))]
         try:
-            await asyncio.gather(*serving)
-        finally:
+            ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:  # the others may be loading an engine, or wait for one that hangs
             for task in serving:
                 task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
@@ -125,8 +128,11 @@ class Dispatch:
         await self._news.wait()
 
     def _take(self, live: Live) -> list[Task]:
-        if self._struck:
-            return [] if live.tasks else self._take_struck()
+        if live.tasks and (live.struck or self._struck):
+            return []
+        live.struck = bool(self._struck)
+        if live.struck:
+            return self._take_struck()
         tasks: list[Task] = []
         room = 2 * self.in_flight - len(live.tasks)
         while len(tasks) < room and (task := self._next_task()) is not None:
@@ -190,13 +196,13 @@ class Dispatch:
         """Give the tasks of a lost worker back, with a strike each."""
         self._lost_in_a_row += 1
         lost = list(live.tasks.values())
-        if self._lost_in_a_row > self.restarts:
+        if self._lost_in_a_row > self.restarts * len(self.workers):
             raise MachineError(
                 f"the engine was lost {self._lost_in_a_row} times without one task done in "
                 f"between (last: {error.what})",
                 fix="Committed shards are safe; mend the engine and run the same command again.",
             )
-        for task in lost:
+        for task in reversed(lost):
             self._strike(task, alone=len(lost) == 1, error=error)
         live.tasks.clear()
         live.state = "restarting"
@@ -211,7 +217,7 @@ class Dispatch:
             self._bury(task, "engine", error.what)
         else:
             size = self.in_flight // SHRINK ** self._strikes[task.id]
-            self._struck.append((task, max(1, size)))
+            self._struck.appendleft((task, max(1, size)))  # smaller groups first: some end well
 
     def _add_usage(self, live: Live) -> None:
         for name in ("prompt", "cached", "generated", "calls"):

@@ -165,7 +165,7 @@ def _rows(
 
 
 def _own_domain(folder: Path) -> Domain | None:
-    from trajgen.seeds import load_domain
+    from trajgen.domains import load_domain
 
     return load_domain(folder) if (folder / "domain.yaml").is_file() else None
 

@@ -128,6 +128,21 @@ def overlay(base: Json, patch: Json) -> Json:
     return base | {k: v if v is None else overlay(base.get(k), v) for k, v in patch.items()}
 
 
+CONDITIONS = ("equals", "not_equals", "exists", "contains", "at_least", "at_most")
+
+
+def is_condition(value: Json) -> bool:
+    """Whether `value` is one condition of a goal, as `holds` takes it."""
+    path = value.get("path") if isinstance(value, dict) else None
+    if not isinstance(path, str) or len(tests := set(value) - {"path"}) != 1:
+        return False
+    try:
+        split(path)
+    except EffectError:
+        return False
+    return tests <= set(CONDITIONS)
+
+
 def holds(state: Json, condition: Mapping[str, Json]) -> bool:
     """Whether `state` fulfils one condition of a goal.
 

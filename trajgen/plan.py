@@ -5,22 +5,24 @@ length streams, and a shorter plan is the beginning of a longer one.
 
 Round r visits every seed once, in an order drawn for that round: seeds are balanced to
 within one task at every length. A seed's strategy, persona and fault in round r come from
-the r-th point of an additive recurrence in three dimensions (M. Roberts' R3 sequence),
-shifted by the seed: each seed meets the weights, and their combinations, evenly and early.
+the r-th point of an additive recurrence in three dimensions, shifted by the seed. Its steps
+are the golden, silver and bronze means, the numbers that fractions come least close to:
+each seed meets the weights, and their combinations, evenly and early.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import accumulate
 
 from trajgen.config import VariationsConfig
 from trajgen.ids import content_id, sampling_seed, stream
 from trajgen.records import Json, Seed, Task
 
-_ROOT = 1.2207440846057596  # the real root of x**4 = x + 1
-_STEPS = tuple(_ROOT**-k for k in (1, 2, 3))
+_STEPS = tuple((math.sqrt(n * n + 4) - n) / 2 for n in (1, 2, 3))
 
 
 def plan(
@@ -28,12 +30,16 @@ def plan(
 ) -> Iterator[Task]:
     """The first `n_tasks` tasks; the same for any order of `seeds`."""
     ordered = sorted(seeds, key=lambda s: s.id)
+    by_domain: dict[str, list[str]] = defaultdict(list)
+    for one in ordered:
+        by_domain[one.domain].append(one.id)
     for index in range(n_tasks):
         round_, position = divmod(index, len(ordered))
         if position == 0:
             order = ordered.copy()
             stream("round", seed, round_).shuffle(order)
-        yield _task(index, round_, order[position], ordered, variations, seed)
+        one = order[position]
+        yield _task(index, round_, one, by_domain[one.domain], variations, seed)
 
 
 def counts(tasks: Iterator[Task], n_seeds: int) -> dict[str, Json]:
@@ -58,7 +64,7 @@ def _task(
     index: int,
     round_: int,
     seed: Seed,
-    seeds: list[Seed],
+    same_domain: list[str],
     variations: VariationsConfig,
     root: int,
 ) -> Task:
@@ -66,7 +72,7 @@ def _task(
     strategy = _weighted(dict(sorted(variations.strategies.items())), where[0])
     persona = variations.personas[int(where[1] * len(variations.personas))]
     fault = _fault(variations, where[2])
-    partner = _partner(seed, seeds, root, round_) if strategy == "compose" else ""
+    partner = _partner(seed.id, same_domain, root, round_) if strategy == "compose" else ""
     if strategy == "compose" and not partner:
         strategy = "extend"  # a domain with one seed has nothing to compose it with
     identity = [seed.id, strategy, persona, fault, partner, round_, root]
@@ -85,8 +91,14 @@ def _task(
 
 
 def _point(seed_id: str, round_: int, root: int) -> list[float]:
-    shift = stream("variation", seed_id, root)
-    return [(shift.random() + round_ * step) % 1.0 for step in _STEPS]
+    shifts = _shifts(seed_id, root)
+    return [(shift + round_ * step) % 1.0 for shift, step in zip(shifts, _STEPS, strict=True)]
+
+
+@lru_cache(maxsize=65536)
+def _shifts(seed_id: str, root: int) -> tuple[float, ...]:
+    drawn = stream("variation", seed_id, root)
+    return tuple(drawn.random() for _ in _STEPS)
 
 
 def _weighted(weights: Mapping[str, float], where: float) -> str:
@@ -102,6 +114,10 @@ def _fault(variations: VariationsConfig, where: float) -> str:
     return kinds[int(where / rate * len(kinds))] if kinds and where < rate else ""
 
 
-def _partner(seed: Seed, seeds: list[Seed], root: int, round_: int) -> str:
-    others = [s.id for s in seeds if s.domain == seed.domain and s.id != seed.id]
-    return stream("partner", seed.id, root, round_).choice(others) if others else ""
+def _partner(seed_id: str, same_domain: list[str], root: int, round_: int) -> str:
+    """Another seed of the domain, each as likely; "" when there is none."""
+    *others, last = same_domain
+    if not others:
+        return ""
+    drawn = stream("partner", seed_id, root, round_).choice(others)
+    return last if drawn == seed_id else drawn

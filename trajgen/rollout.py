@@ -18,7 +18,6 @@ from trajgen import schemas, script
 from trajgen.cast import Given, Question, speech
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
-from trajgen.filters.text import find_control_token
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import set_scene
@@ -29,7 +28,7 @@ from trajgen.worlds import Answer, Scene
 REFUSED_CHARS = 2000  # of an answer that could not stand, kept for the reviewer
 
 
-class Ended(Exception):  
+class Ended(Exception):
     """The rollout is over: `end` says how and why."""
 
     def __init__(self, how: str, cause: Reason) -> None:
@@ -180,8 +179,6 @@ class Rollout:
         at = len(self.messages)
         if not answer["calls"] and not answer["say"].strip():
             return [Reason("empty_turn", at, "say something or call a tool")]
-        if token := find_control_token(answer["say"]):
-            return [Reason("control_tokens", at, f"agent: {token!r}")]
         return schemas.call_problems(answer["calls"], self.domain.tools, at)
 
     def _within_limits(self, given: Given) -> None:
@@ -253,6 +250,4 @@ def _said(answer: dict[str, Json]) -> list[Reason]:
         return []
     if not answer["say"].strip():
         return [Reason("empty_turn", None, "user: say something, or be done")]
-    if token := find_control_token(answer["say"]):
-        return [Reason("control_tokens", None, f"user: {token!r}")]
     return []

@@ -8,44 +8,26 @@ shown as an example has to hold together itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from trajgen import filters
-from trajgen.config import Model, explain, read_yaml
+from trajgen.config import Model, explain
+from trajgen.domains import control_token, load_domain
 from trajgen.errors import InputError
 from trajgen.filters.corpus import fingerprint
-from trajgen.filters.text import find_control_token
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
-from trajgen.ledger import EffectError, Ledger, holds, overlay, scalars
+from trajgen.ledger import CONDITIONS, EffectError, Ledger, holds, is_condition, overlay
 from trajgen.loading import find
-from trajgen.records import Domain, Json, Message, Seed, ToolKind, Trajectory, calls_of
-from trajgen.schemas import tool_problems
+from trajgen.records import Domain, Json, Message, Seed, Trajectory, calls_of
+from trajgen.schemas import parse_json
 
 MAX_LINE_BYTES = 16 * 2**20
-
-
-class ToolSemantics(Model):
-    """What `domain.yaml` says of one tool."""
-
-    kind: ToolKind
-
-
-class DomainFile(Model):
-    """`domain.yaml`."""
-
-    name: str
-    description: str = ""
-    license: str = ""
-    language: str = "en"
-    tools: dict[str, ToolSemantics] = {}
-    failure_prefixes: tuple[str, ...] = ("Error",)
 
 
 class SeedLine(Model):
@@ -142,41 +124,6 @@ def check_imported(
     return domain, good, bad
 
 
-def load_domain(folder: Path) -> Domain:
-    """The domain in `folder`, seeds left out. Raises InputError with file and mistake."""
-    if not folder.is_dir():
-        raise InputError("a domain is a folder", str(folder), "See README, 'Your own domain'.")
-    file = folder / "domain.yaml"
-    try:
-        head = TypeAdapter(DomainFile).validate_python(read_yaml(file))
-    except ValidationError as error:
-        raise InputError(explain(error, DomainFile), str(file)) from error
-    tools, state = _json_file(folder / "tools.json"), None
-    if (folder / "state.json").exists():
-        state = _json_file(folder / "state.json")
-    problems = tool_problems(tools)
-    unknown = [] if problems else sorted(set(head.tools) - {t["function"]["name"] for t in tools})
-    problems += [f"domain.yaml describes unknown tool {name!r}" for name in unknown]
-    if not isinstance(state, dict | None):
-        problems.append("state.json must hold an object")
-    policy = _text_file(folder / "policy.md")
-    problems += [f"control token {t!r}" for t in [_control_token([policy, tools, state])] if t]
-    if problems:
-        raise InputError("\n  ".join(problems), str(folder))
-    kinds = {name: semantics.kind for name, semantics in head.tools.items()}
-    return Domain(
-        name=head.name,
-        policy=policy,
-        tools=tuple(tools),
-        description=head.description,
-        license=head.license,
-        language=head.language,
-        kinds=kinds,
-        failure_prefixes=head.failure_prefixes,
-        state=state,
-    )
-
-
 def load_lines(
     path: Path, domain: Domain, name: str = ""
 ) -> tuple[list[Seed], list[dict[str, Json]]]:
@@ -211,13 +158,15 @@ def _state_problem(seed: Seed, domain: Domain) -> str:
     effects = seed.meta.get("effects")
     if effects is None:
         return ""
+    if not isinstance(effects, dict) or not all(map(_are_effects, effects.values())):
+        return "meta.effects: call ids with lists of {'op', 'path', 'value'}"
     ledger = Ledger(initial_state(domain, seed), 0)  # no hash is wanted of a whole database
     if unknown := set(effects) - {call.id for call in calls_of(seed.messages)}:
         return f"meta.effects names calls that are not there: {', '.join(sorted(unknown))}"
     for call in calls_of(seed.messages):
         try:
             ledger.apply(effects.get(call.id, ()))
-        except (EffectError, AttributeError, TypeError) as error:
+        except EffectError as error:
             return f"bad_effect at message {call.message} ({call.id}): {error}"
     wanted = seed.meta.get("outcome") == "success"
     missed = [c["path"] for c in seed.goal if not holds(ledger.state, c)]
@@ -226,14 +175,18 @@ def _state_problem(seed: Seed, domain: Domain) -> str:
     return ""
 
 
+def _are_effects(value: Json) -> bool:
+    return isinstance(value, list) and all(isinstance(effect, dict) for effect in value)
+
+
 def _parse_line(line: bytes, domain: Domain) -> tuple[Seed | None, str]:
     try:
-        data = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+        data = parse_json(line.decode("utf-8"))
         entry = SeedLine.model_validate(data)
         seed = _seed(entry, domain)
     except ValidationError as error:
         return None, explain(error, SeedLine).replace("\n  ", "; ")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return None, f"not a JSON object in UTF-8 ({str(error)[:200]})"
     problem = _shape_problem(entry) or seed_problem(seed, domain)
     return seed, problem
@@ -255,13 +208,10 @@ def _shape_problem(entry: SeedLine) -> str:
     if problem := message_problem(entry.messages):
         return problem
     for condition in entry.goal:
-        tests = set(condition) - {"path"}
-        known = {"equals", "not_equals", "exists", "contains", "at_least", "at_most"}
-        if not isinstance(condition.get("path"), str) or len(tests) != 1 or not tests <= known:
-            return (
-                f"goal: not a condition {{'path', one of {', '.join(sorted(known))}}}: {condition}"
-            )
-    if token := _control_token(entry.state):
+        if not is_condition(condition):
+            known = ", ".join(CONDITIONS)
+            return f"goal: a condition is a JSON pointer and one of {known}; found {condition}"
+    if token := control_token(entry.state):
         return f"control_tokens in state: {token!r}"
     return ""
 
@@ -274,9 +224,9 @@ def message_problem(messages: list[Message]) -> str:
             return f"{where}: content must be a string ('' beside tool calls)"
         if any(value is None for value in message.values()):
             return f"{where}: leave a key out instead of null"
-        for call in message.get("tool_calls", ()):
-            if not _is_call(call):
-                return f"{where}: a tool call holds id, type and function (name, arguments: object)"
+        calls = message.get("tool_calls", [])
+        if not isinstance(calls, list) or not all(map(_is_call, calls)):
+            return f"{where}: tool_calls is a list of id, type, function (name, arguments: object)"
     return ""
 
 
@@ -290,13 +240,6 @@ def _is_call(call: Any) -> bool:
     )
 
 
-def _control_token(value: Json) -> str | None:
-    for text in scalars(value if isinstance(value, dict | list) else [value]):
-        if isinstance(text, str) and (token := find_control_token(text)):
-            return str(token)
-    return None
-
-
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Every line that is not blank, with its number from 1; overlong ones are cut."""
     try:
@@ -306,23 +249,3 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line[:MAX_LINE_BYTES]
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", str(path)) from error
-
-
-def _json_file(path: Path) -> Json:
-    try:
-        return json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", str(path)) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"is not valid JSON ({error})", str(path)) from error
-
-
-def _text_file(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", str(path)) from error
-
-
-def _refuse_constant(name: str) -> Json:
-    raise ValueError(f"{name} is not JSON")

@@ -10,6 +10,8 @@ from trajgen.ledger import Ledger, holds
 from trajgen.records import Json, Message, Reason, Step, Task, Trajectory
 from trajgen.stage import Stage
 
+FOLLOWS = ("no_final_answer", "unanswered_call", "bad_effect")  # from an end before its time
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -65,7 +67,7 @@ def assemble(
         prompt_digest=cast.prompts.digest,
         seed_license=domain.license,
     )
-    return judged(trajectory, _reasons(stage, trajectory))
+    return judged(trajectory, _reasons(stage, trajectory, end))
 
 
 def judged(trajectory: Trajectory, reasons: list[Reason]) -> Trajectory:
@@ -77,15 +79,25 @@ def judged(trajectory: Trajectory, reasons: list[Reason]) -> Trajectory:
     return replace(trajectory, reasons=codes, scores={**trajectory.scores, "reasons": details})
 
 
-def _reasons(stage: Stage, trajectory: Trajectory) -> list[Reason]:
+def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
     domain, seed = stage.domains[trajectory.domain], stage.seeds[trajectory.seed_id]
     reasons = filters.check(trajectory, domain, stage.pipeline.filters)
+    if end.cause:
+        reasons = _broken_off(reasons, end.cause)
+    if end.how == "done" and trajectory.n_tokens > (most := stage.pipeline.limits.tokens):
+        reasons.append(Reason("too_long", None, f"{trajectory.n_tokens} tokens of {most}"))
     if copy := copy_of_seed(trajectory, seed):
         reasons.append(copy)
     if not reasons and trajectory.outcome not in stage.pipeline.keep:
         kept = ", ".join(stage.pipeline.keep)
         reasons.append(Reason("unwanted_outcome", None, f"{trajectory.outcome}; kept: {kept}"))
     return reasons
+
+
+def _broken_off(reasons: list[Reason], cause: Reason) -> list[Reason]:
+    """The cause of the end first, whatever filters there are, and none of what only follows."""
+    own = [r for r in reasons if r.code == cause.code or r.code not in FOLLOWS]
+    return list(dict.fromkeys([cause, *own]))
 
 
 def _outcome(stage: Stage, task: Task, ledger: Ledger, verdict: str, how: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 from trajgen.errors import InputError
-from trajgen.filters import grounding, structure, text, tools, world
+from trajgen.filters import grounding, structure, text, tools, values, world
 from trajgen.loading import load_object
 from trajgen.records import Domain, Reason, Trajectory
 
@@ -25,6 +25,7 @@ FAMILIES: dict[str, Filter] = {
     "world": world.check,
     "grounding": grounding.check,
     "text": text.check,
+    "values": values.check,
 }
 
 

@@ -24,6 +24,7 @@ _STRINGS = {q: re.compile(rf"{q}(?:[^{q}\\]|\\.)*{q}", re.DOTALL) for q in "\"'"
 _INVISIBLE = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\u3000\ufeff"
 _NOTHING = {"null", "none", "nan", "undefined", "{}", "[]", '""', "''"}
 _SENTENCE_END = re.compile(r"[.!?][\"”')\]]*\s+(?=[\"“'(]?[A-Z])")
+_LIST_ITEM = re.compile(r"\s*(?:[-*•#|>]|\d+[.)]|\w+(?: \w+)?:)")
 _DANGLING = frozenset({"the", "a", "an", "and", "or", "your", "our", "my", "into", "onto"})
 
 
@@ -262,16 +263,18 @@ def _half_said(role: str, text: str, calling: bool, punctuates: bool) -> bool:
         return False
     line = text.rsplit("\n", 1)[-1]
     ends = [m.end() for m in _SENTENCE_END.finditer(line)]
-    rest = line[ends[-1] :].split() if ends else []
-    return len(rest) >= 3 and not re.search(r"[./@_\\]", rest[-1])
+    rest = line[ends[-1] if ends else 0 :].split()
+    enough = 3 if ends else 6  # words: shorter ones may be a heading or a farewell
+    return bool(
+        len(rest) >= enough and not _LIST_ITEM.match(line) and not re.search(r"[./@_\\]", rest[-1])
+    )
 
 
 def _assistant_punctuates(messages: Sequence[Any]) -> bool:
-    """Whether all but one of the assistant's texts end in a mark, and at least one does."""
+    """Whether all but one of the assistant's texts end in a mark, or the only one has marks."""
     texts = [text_of(m).rstrip() for m in messages if role_of(m) == "assistant"]
     ends = [text[-1].isalnum() for text in texts if text]
-    several = any(len(_SENTENCE_END.findall(text)) >= 2 for text in texts)
-    return sum(ends) <= 1 and (len(ends) > 1 or several)
+    return sum(ends) <= 1 and (len(ends) > 1 or any(map(_SENTENCE_END.search, texts)))
 
 
 def _named(message: Any) -> str:

@@ -270,7 +270,7 @@ def _needed(period: int) -> int:
     """How many times in a row a sequence must come to be a loop; emphasis is none."""
     if period == 1:
         return 10
-    return 8 if period <= 3 else 4 if period <= 8 else 3
+    return 6 if period <= 3 else 4 if period <= 8 else 3
 
 
 def _rounds(tokens: Sequence[str], period: int) -> int:

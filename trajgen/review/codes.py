@@ -31,6 +31,8 @@ CODES: dict[str, str] = {
     "refusal_text": "A role fell out of character and refused as a language model.",
     "secret": "The text holds something that looks like a key or password.",
     "pii": "The text holds something that looks like personal data.",
+    # values
+    "unreadable_value": "A number or nesting is beyond what readers of the rows can hold.",
     # corpus
     "copy_of_seed": "The trajectory is nearly a copy of its seed.",
     "exact_duplicate": "An earlier trajectory of the plan has the same content.",

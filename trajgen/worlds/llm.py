@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trajgen.cast import Cast, Question, speech
-from trajgen.filters.text import find_control_token
 from trajgen.filters.world import is_failure, judge
 from trajgen.ids import canonical
 from trajgen.ledger import excerpt
@@ -20,6 +19,7 @@ from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of
 from trajgen.schemas import world_answer
 from trajgen.worlds import Answer, Scene
 
+REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
 STATE_CHARS = 6000  # of state shown with one call; a database never fits a prompt
 
 
@@ -94,6 +94,7 @@ class LlmEpisode:
     scene: Scene
     messages: list[Message]
     asked: str = ""
+    said: str = ""
     seen: list[Message] = field(default_factory=list)
 
     async def step(self, call: Call) -> Answer:
@@ -110,11 +111,12 @@ class LlmEpisode:
             context=self._context(call),
         )
         given = await self.world.cast.ask(self.scene.task, question, lambda a: self._check(call, a))
+        self.said = given.text
         answer = given.answer or {
             "applies": False,
             "why": "",
             "effects": [],
-            "observation": given.text,
+            "observation": given.text[:REFUSED_CHARS],
         }
         verdicts = tuple(Reason(p.code, call.message, p.detail) for p in given.problems)
         return Answer(
@@ -129,11 +131,12 @@ class LlmEpisode:
 
     def observe(self, call: Call, answer: Answer) -> None:
         """Append the call and the answer that stands, a planned fault included."""
+        in_json = self.world.examples[self.scene.domain.name].in_json(call.tool)
         kept = {
             "applies": answer.applies,
             "why": answer.why,
             "effects": list(answer.effects),
-            "observation": answer.observation,
+            "observation": json.loads(answer.observation) if in_json else answer.observation,
         }
         function = {"name": call.tool, "arguments": call.arguments}
         made = {"id": call.id, "type": "function", "function": function}
@@ -144,9 +147,9 @@ class LlmEpisode:
         asked = self.asked or self._prompt(call, None)
         self.messages += [
             speech("user", asked),
-            speech("assistant", json.dumps(kept, ensure_ascii=False)),
+            speech("assistant", self.said or json.dumps(kept, ensure_ascii=False)),
         ]
-        self.asked = ""
+        self.asked = self.said = ""
 
     def close(self) -> None:
         """Nothing to free."""
@@ -181,8 +184,6 @@ class LlmEpisode:
         text = observed(answer["observation"])
         if not text.strip():
             return [Reason("bad_answer", call.message, "world: the observation is empty")]
-        if token := find_control_token(text):
-            return [Reason("control_tokens", call.message, f"world: {token!r} in the observation")]
         return judge(
             self.scene.domain, call, answer["applies"], answer["effects"], text, self.scene.ledger
         )

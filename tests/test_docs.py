@@ -1,0 +1,478 @@
+"""The documents say what the code does: commands and Python of the README run, tables agree.
+
+TRAJGEN_UPDATE_DOCS=1 writes shown output and the File structure anew into the README
+instead of comparing them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import trajgen
+from trajgen import cli, config
+from trajgen.domains import DomainFile
+from trajgen.engines.scripted import Script
+from trajgen.ledger import OPS
+from trajgen.records import Step
+from trajgen.review.codes import CODES
+from trajgen.shards import SCHEMA
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+ROWS = (ROOT / "docs" / "rows.md").read_text("utf-8")
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/rows.md")
+] + [ROOT / "docs" / "design" / "decisions.md"]
+UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
+INLINE = ["--set", "cluster.address=inline"]
+NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
+    r"model pull|doctor|tau2:|run pipelines/(?!smoke)|--set engines\.main"
+)
+
+
+class Block(NamedTuple):
+    """A fenced block: its language and text, and the file it is said to be, if any."""
+
+    language: str
+    text: str
+    file: str
+
+
+def _blocks(document: str = README) -> list[Block]:
+    pattern = re.compile(r"(?:^`([\w/.]+)`[^\n]*:\n\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
+    return [Block(m[2], m[3], m[1] or "") for m in pattern.finditer(document)]
+
+
+def _section(document: str, heading: str) -> str:
+    """What stands under `heading`, up to the next heading of any level."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", document, re.M | re.S)
+    assert found, f"no heading {heading!r}"
+    return found[1]
+
+
+def _table(document: str, heading: str) -> dict[str, list[str]]:
+    """First column, without its code marks -> the other cells, of the section's first table."""
+    found = re.search(r"(?:^\|.*\n)+", _section(document, heading), re.M)
+    assert found, f"no table under {heading!r}"
+    lines = found[0].splitlines()
+    rows = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+    table = {row[0].strip("`"): row[1:] for row in rows}
+    assert len(table) == len(rows), f"a key stands twice under {heading!r}"
+    return table
+
+
+def _commands() -> list[list[str]]:
+    """The arguments of every `trajgen` command in the README's shell blocks."""
+    shell = [b.text for b in _blocks() if b.language in ("bash", "console")]
+    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line]
+    return [w[1:] for w in words if w[:1] == ["trajgen"]]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder as a reader has it who wrote every file that the README shows."""
+    folder = tmp_path_factory.mktemp("desk")
+    for block in _blocks():
+        if block.file:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_content(block), "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        patch.setenv("COLUMNS", "80")
+        assert cli.main(["run", "pipelines/smoke.yaml", "--limit", "40", *INLINE]) == 0
+        yield folder
+    for name in ("my_world", "my_filter", "my_engine", "my_importer"):
+        sys.modules.pop(name, None)
+
+
+def _content(block: Block) -> str:
+    if block.file.endswith(".jsonl"):  # shown over several lines, one in the file
+        return json.dumps(json.loads(block.text)) + "\n"
+    return block.text
+
+
+# --- commands ------------------------------------------------------------------------------
+
+
+def test_the_readme_shows_commands() -> None:
+    assert len(_commands()) >= 12
+    assert sum(not NEEDS_MORE.search(" ".join(c)) for c in _commands()) >= 8
+
+
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+def test_commands_of_the_readme_work(
+    words: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = cli._parser().parse_args(words)
+    if NEEDS_MORE.search(" ".join(words)):
+        if words[0] == "run":
+            config.load_pipeline(ROOT / arguments.pipeline, arguments.set)
+        return
+    extra = INLINE if words[0] == "run" else []
+    assert cli.main([*words, *extra]) == 0
+    assert capsys.readouterr().out
+
+
+def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every command with its options."""
+    choices = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for action in choices:
+        for name, below in action.choices.items():
+            yield from _verbs(below, f"{before} {name}".strip())
+    if not choices:
+        options = {o for a in parser._actions for o in a.option_strings if a.help != "==SUPPRESS=="}
+        yield before, options - {"-h", "--help"}
+
+
+def test_the_command_table_is_the_parser() -> None:
+    rows = [key.removeprefix("trajgen ") for key in _table(README, "Commands")]
+    documented = {
+        re.split(r" [A-Z\[]", row)[0]: set(re.findall(r"(?<=\[)--?[\w-]+|--out(?= DIR)", row))
+        for row in rows
+    }
+    assert documented == dict(_verbs(cli._parser()))
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    from trajgen.errors import CheckFailed, InputError, MachineError
+
+    codes = {int(c) for c in re.findall(r"^\| (\d+) \|", _section(README, "Commands"), re.M)}
+    used = {CheckFailed.exit_code, InputError.exit_code, MachineError.exit_code}
+    assert codes == {0, *used, cli.INTERRUPTED}
+
+
+SHOWN = [block for block in _blocks() if block.language == "console"]
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=lambda b: b.text.partition("\n")[0][:40])
+def test_shown_output_is_real(block: Block, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command, _, shown = block.text.partition("\n")
+    words = shlex.split(command.removeprefix("$ "))[1:]
+    extra = [*INLINE, "--out", str(desk / "shown")] if words[0] == "run" else INLINE
+    assert cli.main([*words, *extra]) == 0
+    out = capsys.readouterr().out.replace(str(desk / "shown"), "runs/smoke")
+    real = _excerpt([line.rstrip() for line in out.splitlines()], shown)
+    if UPDATE:
+        path = ROOT / "README.md"
+        path.write_text(path.read_text("utf-8").replace(shown, real), "utf-8")
+    else:
+        assert _steady(shown) == _steady(real), "TRAJGEN_UPDATE_DOCS=1 writes it anew"
+
+
+def _excerpt(lines: list[str], shown: str) -> str:
+    """As many paragraphs of `lines` as `shown` has, from where it begins."""
+    first = _steady(shown.splitlines()[0])
+    start = next(i for i, line in enumerate(lines) if _steady(line) == first)
+    paragraphs = "\n".join(lines[start:]).split("\n\n")
+    return "\n\n".join(paragraphs[: shown.count("\n\n") + 1]).rstrip() + "\n"
+
+
+def _steady(text: str) -> str:
+    """Without what another prompt or another second changes."""
+    text = re.sub(r"run-[0-9a-f]{20}", "run", text)
+    return re.sub(r"(?m)^  tokens .*$", "  tokens", text)
+
+
+# --- Python and YAML -----------------------------------------------------------------------
+
+
+def test_python_of_the_readme_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", desk / "cache")
+    names: dict[str, Any] = {"check_": _check}
+    n_checks = 0
+    for block in _blocks():
+        if block.language != "python":
+            continue
+        source, n = re.subn(r"(?m)^(\S.*?)  # -> (.*)$", _checked, block.text)
+        source, m = re.subn(r"(?ms)^(duckdb\.sql\(.*?)  # -> (.*?)$", _checked, source)
+        n_checks += n + m
+        code = compile(source, block.file or "README.md", "exec")
+        if not block.file and "# needs a model" not in source:
+            exec(code, names)
+    assert n_checks >= 8
+
+
+def _checked(match: re.Match[str]) -> str:
+    return f"check_({match[1]}, {match[2]!r})"
+
+
+def _check(value: object, shown: str) -> None:
+    assert str(value) == shown
+
+
+YAML = [block for block in _blocks() if block.language == "yaml"]
+
+
+@pytest.mark.parametrize("block", YAML, ids=lambda b: b.text.partition("\n")[0])
+def test_yaml_of_the_readme_is_valid(block: Block, desk: Path) -> None:
+    data = yaml.safe_load(block.text)
+    if block.file.endswith("domain.yaml"):
+        assert trajgen.load_domain(desk / "seeds/lamps").name == data["name"]
+    elif block.file:
+        config.load_pipeline(desk / block.file)
+    else:
+        retail = yaml.safe_load((ROOT / "pipelines/retail.yaml").read_text("utf-8"))
+        config.Pipeline.model_validate({**retail, **data})
+
+
+# --- pipeline keys -------------------------------------------------------------------------
+
+MODEL_TABLES: dict[str, tuple[type[BaseModel], set[str]]] = {
+    "Top level": (config.Pipeline, set(config.Pipeline.model_fields)),
+    "`engines.<name>`: what decides the text": (
+        config.EngineConfig,
+        set(config.EngineConfig.model_fields) - set(config.PLACEMENT),
+    ),
+    "`engines.<name>`: how it is served": (config.EngineConfig, set(config.PLACEMENT)),
+    "`roles.agent`, `roles.user`, `roles.world`": (
+        config.RoleConfig,
+        set(config.RoleConfig.model_fields),
+    ),
+    "`rollout`": (config.RolloutConfig, set(config.RolloutConfig.model_fields)),
+    "`world`": (config.WorldConfig, set(config.WorldConfig.model_fields)),
+    "`variations`": (config.VariationsConfig, set(config.VariationsConfig.model_fields)),
+    "`variations.faults`": (config.FaultsConfig, set(config.FaultsConfig.model_fields)),
+    "`limits`": (config.LimitsConfig, set(config.LimitsConfig.model_fields)),
+    "`shards`": (config.ShardsConfig, set(config.ShardsConfig.model_fields)),
+    "`cluster`": (config.ClusterConfig, set(config.ClusterConfig.model_fields)),
+    "Engines, roles, adapters": (Script, set(Script.model_fields)),
+}
+
+
+@pytest.mark.parametrize("heading", MODEL_TABLES)
+def test_every_pipeline_key_is_documented_and_none_invented(heading: str) -> None:
+    model, keys = MODEL_TABLES[heading]
+    table = _table(README, heading)
+    assert set(table) == keys
+    for key, (shown, *_) in table.items():
+        assert shown in ("see below", _default(model, key)), f"{heading} {key}"
+
+
+def _default(model: type[BaseModel], key: str) -> str:
+    """The default of a key as the tables write it."""
+    if (model, key) == (config.Pipeline, "max_tasks"):
+        return "4 x `target`"
+    if model is Script:
+        return "`0`" if key == "delay_ms" else "`{}`"
+    field = model.model_fields[key]
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "see below"
+    return "none" if value is None else f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return value or '""'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k}: {_plain(v)}' for k, v in value.items())}}}"
+    return f"{value:g}" if isinstance(value, float) and value >= 1 else str(value)
+
+
+def test_every_section_of_a_pipeline_has_its_table() -> None:
+    covered = {model for model, _ in MODEL_TABLES.values()} | {config.RolesConfig}
+    models = {m for m in vars(config).values() if isinstance(m, type) and issubclass(m, BaseModel)}
+    assert models - {config.Model, BaseModel} <= covered
+
+
+def test_roles_strategies_personas_faults_and_families() -> None:
+    from trajgen.filters import FAMILIES
+
+    heading = "`roles.agent`, `roles.user`, `roles.world`"
+    assert set(re.findall(r"`roles\.(\w+)`", heading)) == set(config.RolesConfig.model_fields)
+    about = "Strategies, personas, faults"
+    assert tuple(_table(README, about)) == config.STRATEGIES
+    text = _section(README, about)
+    template = (ROOT / "prompts" / "user.system.jinja").read_text("utf-8")
+    personas = re.findall(r'persona == "(\w+)"', template)
+    told = text[text.index("Personas") : text.index("; any other")]
+    assert sorted(re.findall(r"`(\w+)`", told)) == sorted(personas)
+    planned = text[text.index("A planned fault") :]
+    assert set(re.findall(r"`(\w+)`", planned)) == set(get_args(config.Fault))
+    families = _table(README, "Top level")["filters"][1]
+    assert set(re.findall(r"`(\w+)`", families)) == {"default", *FAMILIES}
+
+
+def test_the_domain_file_is_documented() -> None:
+    section = _section(README, "Your own domain")
+    example = yaml.safe_load(next(b.text for b in _blocks(section) if b.language == "yaml"))
+    defaults = {k: f.get_default() for k, f in DomainFile.model_fields.items() if k not in example}
+    assert set(example) | set(defaults) == set(DomainFile.model_fields)
+    for key, value in defaults.items():
+        shown = json.dumps(value) if isinstance(value, tuple) else value
+        assert f"`{key}: {shown}`" in section
+
+
+def test_every_shipped_pipeline_is_named() -> None:
+    for path in (ROOT / "pipelines").glob("*.yaml"):
+        assert f"`{path.name}`" in _section(README, "Pipeline file")
+
+
+# --- rows ----------------------------------------------------------------------------------
+
+
+def test_every_column_is_documented_with_its_type() -> None:
+    types = {"string": "string", "int32": "int32", "list<element: string>": "list of string"}
+    known = {f.name: types.get(str(f.type), "list of JSON") for f in SCHEMA}
+    assert {name: cells[0] for name, cells in _table(ROWS, "Columns").items()} == known
+
+
+def test_every_key_of_a_step_and_every_effect_is_documented() -> None:
+    step = Step(0, "c", "t", True, "", (), "code", "", "", 1, "timeout", 0.5)
+    assert list(_table(ROWS, "Steps")) == list(step.json())
+    assert tuple(_table(ROWS, "Effects")) == OPS
+
+
+def test_scores_are_documented() -> None:
+    from trajgen.records import Reason, Trajectory
+    from trajgen.trajectories import End, judged
+
+    reason = Reason("bad_answer", None, "")
+    row = Trajectory("t", "d", (), scores=End("bad_answer", reason).json())
+    assert set(_table(ROWS, "Scores")) == set(judged(row, [reason]).scores)
+    ends = set(re.findall(r"`(\w+)`", _table(ROWS, "Scores")["ended"][0]))
+    words = (End.__doc__ or "").removeprefix("How a rollout ended: ").partition(";")[0]
+    assert ends == set(re.findall(r"\w+", words)) - {"or"}
+
+
+def _documented_codes() -> dict[str, str]:
+    under = ROWS[ROWS.index("## Reason codes") : ROWS.index("## Dead tasks")]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", under, re.M))
+
+
+def test_every_reason_code_is_documented_in_its_own_words() -> None:
+    documented = {k: v.removesuffix(" (not yet)") for k, v in _documented_codes().items()}
+    assert documented == CODES
+    assert list(documented) == list(CODES)
+
+
+def test_codes_not_given_yet_are_marked() -> None:
+    sources = [p for p in (ROOT / "trajgen").rglob("*.py") if p.name != "codes.py"]
+    text = "\n".join(path.read_text("utf-8") for path in sources)
+    idle = {code for code in CODES if f'"{code}"' not in text}
+    assert {k for k, v in _documented_codes().items() if v.endswith("(not yet)")} == idle
+
+
+# --- the documents themselves --------------------------------------------------------------
+
+
+def test_file_structure_lists_exactly_the_modules() -> None:
+    block = _blocks(_section(README, "File structure"))[0]
+    listed = _listed(block.text)
+    if UPDATE:
+        path = ROOT / "README.md"
+        path.write_text(path.read_text("utf-8").replace(block.text, _relisted(listed)), "utf-8")
+        return
+    assert len(listed) == len({path for path, _ in listed})
+    assert {path for path, _ in listed if not (ROOT / path).exists()} == set()
+    assert _modules() - {path for path, _ in listed} == set()
+
+
+def _modules() -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "trajgen").rglob("*.py")}
+
+
+def _listed(text: str) -> list[tuple[str, str]]:
+    """(path, what is said of it) for each line of the tree; folders end in a slash."""
+    listed, parents = [], [""] * 6
+    for line in text.splitlines():
+        name, _, about = line.strip().partition(" ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        parents[depth + 1] = f"{parents[depth]}{name}"
+        listed.append((parents[depth + 1], about.strip()))
+    return listed
+
+
+def _relisted(listed: list[tuple[str, str]]) -> str:
+    """The tree without what is gone; what is new ends its folder, in its docstring's words."""
+    kept = [entry for entry in listed if (ROOT / entry[0]).exists()]
+    for module in sorted(_modules() - {path for path, _ in kept}):
+        source = ast.parse((ROOT / module).read_text("utf-8"))
+        about = (ast.get_docstring(source) or "").partition("\n")[0].rstrip(".")
+        folder = f"{module.rpartition('/')[0]}/"
+        if folder not in (path for path, _ in kept):
+            _insert(kept, folder, "")
+        _insert(kept, module, about)
+    lines = []
+    for path, about in kept:
+        depth = path.rstrip("/").count("/")
+        name = path.rstrip("/").rpartition("/")[2] + ("/" if path.endswith("/") else "")
+        lines.append(f"{'  ' * depth}{name}".ljust(24) + f" {about}")
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _insert(kept: list[tuple[str, str]], path: str, about: str) -> None:
+    folder = f"{path.rstrip('/').rpartition('/')[0]}/"
+    last = max(i for i, (known, _) in enumerate(kept) if known.startswith(folder))
+    kept.insert(last + 1, (path, about))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text("utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = path.parent / file if file else path
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text("utf-8"), re.M)
+            assert anchor in map(_anchor, headings), target
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_documents_hold_no_machine_paths(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert re.findall(r"(?<![\w.\"`:])/(?:work|tmp|root|home|mnt|data|usr)\b", text) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_make_targets_exist(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([\w./-]+):", makefile, re.M))
+    named = set(
+        re.findall(r"(?:`|^)make (?:PYTHON=\S+ )?([\w./-]+)", path.read_text("utf-8"), re.M)
+    )
+    assert named <= targets
+
+
+def test_every_extra_is_documented() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    section = _section(README, "Install")
+    for extra in project["optional-dependencies"]:
+        assert f"`{extra}`" in section or f"[{extra}" in section or f",{extra}]" in section
+
+
+def test_the_version_is_in_the_changelog() -> None:
+    assert f"## [{trajgen.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")

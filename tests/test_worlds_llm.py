@@ -1,0 +1,235 @@
+"""The world model's side: what it is shown, how its answers are held to the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.playing import (
+    CANCEL,
+    CANCELLED,
+    DOMAIN,
+    HIDDEN,
+    PENDING,
+    SEED,
+    STATE,
+    TASK,
+    Actor,
+    made,
+    prompt,
+    stage,
+    world,
+)
+from trajgen.faults import planned_fault
+from trajgen.ids import canonical
+from trajgen.ledger import Ledger
+from trajgen.records import Call, Domain, Seed
+from trajgen.schemas import validator
+from trajgen.worlds import Scene
+from trajgen.worlds.llm import REFUSED_CHARS, STATE_CHARS, Examples, LlmEpisode, LlmWorld, observed
+
+GET = Call("call_0", "get_order", {"order_id": "W101"}, 1)
+CUT = Call("call_1", "cancel_order", {"order_id": "W101"}, 3)
+
+
+def begin(actor: Actor, domain: Domain = DOMAIN, *seeds: Seed, **changes: Any) -> LlmEpisode:
+    staged = stage(actor, *seeds, domain=domain, **changes)
+    assert isinstance(staged.world, LlmWorld)
+    return staged.world.begin(Scene(domain, SEED, TASK, Ledger(domain.state)))
+
+
+def test_the_world_is_named_after_its_model() -> None:
+    assert stage(Actor()).world.name == "actor"
+
+
+def test_an_answer_is_typed_and_its_observation_text() -> None:
+    episode = begin(Actor({"world": [world(CANCELLED, CANCEL)]}))
+    before = episode.scene.ledger.hash
+    answer = asyncio.run(episode.step(CUT))
+    assert answer.applies
+    assert answer.effects == (CANCEL,)
+    assert answer.observation == '{"status": "cancelled"}'
+    assert (answer.source, answer.attempts, answer.verdicts) == ("model", 1, ())
+    assert episode.scene.ledger.hash == before  # it proposes, the rollout applies
+
+
+def test_verdicts_stand_at_the_message_that_called() -> None:
+    answer = asyncio.run(begin(Actor({"world": [world({"ok": True})] * 2})).step(CUT))
+    assert [(v.code, v.at) for v in answer.verdicts] == [("effect_missing", 3)]
+    assert answer.attempts == 2
+
+
+def test_an_unreadable_answer_is_kept_from_its_beginning() -> None:
+    answer = asyncio.run(begin(Actor({"world": ["x" * 99_999] * 2})).step(GET))
+    assert answer.observation == "x" * REFUSED_CHARS
+    assert [v.code for v in answer.verdicts] == ["bad_answer"]
+    assert not answer.applies
+
+
+def test_what_was_answered_comes_back_word_for_word() -> None:
+    text = json.dumps(world(PENDING), indent=3)
+    actor = Actor({"world": ["oops", text, world(CANCELLED, CANCEL)]})
+    episode = begin(actor)
+    answer = asyncio.run(episode.step(GET))
+    episode.observe(GET, answer)
+    asyncio.run(episode.step(CUT))
+    first, _, last = actor.requests
+    assert last.messages[: len(first.messages)] == first.messages
+    assert last.messages[len(first.messages)] == {"role": "assistant", "content": text}
+    assert len(last.messages) == len(first.messages) + 2
+    assert last.context["messages"][1]["content"] == answer.observation
+
+
+def test_a_planned_fault_is_told_as_if_it_had_answered_so() -> None:
+    actor = Actor({"world": [world(PENDING)]})
+    episode = begin(actor)
+    fault = planned_fault(replace(TASK, fault="timeout"), DOMAIN, json_observation=True)
+    episode.observe(GET, fault)
+    asyncio.run(episode.step(GET))
+    (request,) = actor.requests
+    assert "Call: get_order" in request.messages[1]["content"]
+    told = json.loads(request.messages[2]["content"])
+    assert told["applies"] is False
+    assert told["effects"] == []
+    assert "nothing was changed" in told["observation"]["error"]  # in the form that is asked for
+    assert len(request.messages) == 4
+
+
+# The state that is shown.
+
+
+def asked(call: Call, state: Any, **changes: Any) -> str:
+    actor = Actor({"world": ["{}", "{}"]})
+    asyncio.run(begin(actor, replace(DOMAIN, state=state), **changes).step(call))
+    return str(actor.requests[0].messages[-1]["content"])
+
+
+def test_only_what_the_call_names_is_shown() -> None:
+    text = asked(GET, STATE)
+    assert canonical_in(text) == {"orders": {"W101": STATE["orders"]["W101"]}}
+    assert HIDDEN in text  # the world may know it
+
+
+def canonical_in(text: str) -> Any:
+    line = next(part for part in text.splitlines() if part.startswith("State that"))
+    return json.loads(line.partition(": ")[2])
+
+
+def test_a_small_state_is_shown_whole_when_nothing_is_named() -> None:
+    assert canonical_in(asked(replace(GET, arguments={"order_id": "W999"}), STATE)) == STATE
+
+
+def test_a_big_state_is_not_shown_when_nothing_is_named() -> None:
+    big = {"orders": {f"W{n}": {"note": "x" * 50} for n in range(1000)}}
+    assert canonical_in(asked(replace(GET, arguments={"order_id": "none"}), big)) == {}
+
+
+def test_what_is_shown_stays_within_its_budget() -> None:
+    big = {"orders": {f"W{n}": {"note": "x" * 900} for n in range(40)}}
+    call = replace(GET, arguments={"order_id": "W1", "others": [f"W{n}" for n in range(2, 40)]})
+    shown = canonical_in(asked(call, big))
+    assert len(canonical(shown)) <= STATE_CHARS
+    assert 4 <= len(shown["orders"]) <= 7
+    huge = {"orders": {"W101": {"note": "x" * 2 * STATE_CHARS}}}
+    assert canonical_in(asked(GET, huge)) == {}
+
+
+def test_a_domain_without_state_shows_none() -> None:
+    assert "State that" not in asked(GET, None)
+
+
+# Real results as examples.
+
+
+def result(order: str, text: str, n: int, tool: str = "get_order") -> list[dict[str, Any]]:
+    calls = [made(f"c{n}", tool, order)]
+    return [
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": f"c{n}", "content": text},
+    ]
+
+
+def examples(*results: list[dict[str, Any]], domain: Domain = DOMAIN) -> Examples:
+    seeds = [replace(SEED, id=f"s{n}", messages=tuple(r)) for n, r in enumerate(results)]
+    return Examples(domain, seeds)
+
+
+def test_the_nearest_results_come_first_with_a_failure_among_them() -> None:
+    known = examples(
+        result("W1", '{"a": 1}', 1),
+        result("W2", '{"a": 2}', 2),
+        result("W3", '{"error": "no such order"}', 3),
+        result("W2", '{"b": 2}', 4, "cancel_order"),
+    )
+    call = replace(GET, arguments={"order_id": "W2"})
+    shown = known.nearest(call, 2)
+    assert [e.observation for e in shown] == ['{"a": 2}', '{"error": "no such order"}']
+    assert [e.failed for e in shown] == [False, True]
+    assert [e.observation for e in known.nearest(call, 1)] == ['{"a": 2}']
+    assert known.nearest(call, 0) == []
+    assert len(known.nearest(call, 9)) == 3
+    assert known.nearest(replace(GET, tool="fly"), 2) == []
+
+
+def test_the_same_result_is_known_once() -> None:
+    known = examples(result("W1", "{}", 1), result("W2", "{}", 2))
+    assert len(known.nearest(GET, 9)) == 1
+
+
+def test_a_call_without_a_result_is_no_example() -> None:
+    assert examples(result("W1", "{}", 1)[:1]).nearest(GET, 9) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "in_json"),
+    [(['{"a": 1}', "[2]"], True), (['{"a": 1}', "Error: no"], False), (["3"], False), ([], False)],
+)
+def test_json_is_asked_for_where_all_real_results_are(texts: list[str], in_json: bool) -> None:
+    known = examples(*(result(f"W{n}", text, n) for n, text in enumerate(texts)))
+    assert known.in_json("get_order") == in_json
+
+
+def test_the_schema_follows_kind_and_form_of_the_tool() -> None:
+    actor = Actor({"world": [world(PENDING)]})
+    asyncio.run(begin(actor).step(GET))
+    schema = validator(actor.requests[0].schema or {})
+    assert schema.is_valid(world(PENDING))
+    assert not schema.is_valid(world("as text"))
+    assert not schema.is_valid(world(PENDING, CANCEL))
+    text = replace(SEED, messages=tuple(result("W101", "It is pending.", 1)))
+    actor = Actor({"world": [world("Pending.")]})
+    answer = asyncio.run(begin(actor, replace(DOMAIN, kinds={}), text).step(GET))
+    assert answer.verdicts == ()
+    assert answer.observation == "Pending."
+    schema = validator(actor.requests[0].schema or {})
+    assert schema.is_valid(world("x", CANCEL))
+    assert not schema.is_valid(world(PENDING))
+
+
+def test_how_many_examples_is_a_setting() -> None:
+    assert "Real results" not in asked(GET, STATE, world={"examples": 0})
+    assert "Real results" in asked(GET, STATE, world={"examples": 1})
+
+
+def test_the_opening_is_shared_by_all_episodes_of_a_domain() -> None:
+    actor = Actor({"world": [world(PENDING)] * 2})
+    staged = stage(actor)
+    for n in range(2):
+        scene = Scene(DOMAIN, SEED, replace(TASK, id=f"task-{n}"), Ledger(STATE))
+        asyncio.run(staged.world.begin(scene).step(GET))
+    one, other = actor.requests
+    assert one.messages == other.messages
+    assert one.seed != other.seed
+    assert "get_order (read)" in prompt(one)
+    assert "cancel_order (write)" in prompt(one)
+    assert DOMAIN.policy in prompt(one)
+
+
+def test_observations_as_text() -> None:
+    assert observed("as it is") == "as it is"
+    assert observed({"a": "ü"}) == '{"a": "ü"}'
+    assert observed([1]) == "[1]"

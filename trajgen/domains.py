@@ -1,0 +1,94 @@
+"""A domain folder without its seeds: policy, tools, state and what `domain.yaml` says.
+
+Nothing here is guessed: a file that is missing, unreadable or wrong is an InputError that
+names it, and no schema reaches an engine before its bounds are checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from trajgen.config import Model, explain, read_yaml
+from trajgen.errors import InputError
+from trajgen.filters.text import find_control_token
+from trajgen.ledger import scalars
+from trajgen.records import Domain, Json, ToolKind
+from trajgen.schemas import parse_json, tool_problems
+
+
+class ToolSemantics(Model):
+    """What `domain.yaml` says of one tool."""
+
+    kind: ToolKind
+
+
+class DomainFile(Model):
+    """`domain.yaml`."""
+
+    name: str
+    description: str = ""
+    license: str = ""
+    language: str = "en"
+    tools: dict[str, ToolSemantics] = {}
+    failure_prefixes: tuple[str, ...] = ("Error",)
+
+
+def load_domain(folder: Path) -> Domain:
+    """The domain in `folder`, seeds left out. Raises InputError with file and mistake."""
+    if not folder.is_dir():
+        raise InputError("a domain is a folder", str(folder), "See README, 'Your own domain'.")
+    file = folder / "domain.yaml"
+    try:
+        head = TypeAdapter(DomainFile).validate_python(read_yaml(file))
+    except ValidationError as error:
+        raise InputError(explain(error, DomainFile), str(file)) from error
+    tools, state = _json_file(folder / "tools.json"), None
+    if (folder / "state.json").exists():
+        state = _json_file(folder / "state.json")
+    problems = tool_problems(tools)
+    unknown = [] if problems else sorted(set(head.tools) - {t["function"]["name"] for t in tools})
+    problems += [f"domain.yaml describes unknown tool {name!r}" for name in unknown]
+    if not isinstance(state, dict | None):
+        problems.append("state.json must hold an object")
+    policy = _text_file(folder / "policy.md")
+    problems += [f"control token {t!r}" for t in [control_token([policy, tools, state])] if t]
+    if problems:
+        raise InputError("\n  ".join(problems), str(folder))
+    kinds = {name: semantics.kind for name, semantics in head.tools.items()}
+    return Domain(
+        name=head.name,
+        policy=policy,
+        tools=tuple(tools),
+        description=head.description,
+        license=head.license,
+        language=head.language,
+        kinds=kinds,
+        failure_prefixes=head.failure_prefixes,
+        state=state,
+    )
+
+
+def control_token(value: Json) -> str | None:
+    """The first chat control token in any string of `value`, or None."""
+    for text in scalars(value if isinstance(value, dict | list) else [value]):
+        if isinstance(text, str) and (token := find_control_token(text)):
+            return str(token)
+    return None
+
+
+def _json_file(path: Path) -> Json:
+    try:
+        return parse_json(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", str(path)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not valid JSON ({error})", str(path)) from error
+
+
+def _text_file(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read ({error})", str(path)) from error
