@@ -22,10 +22,10 @@ import yaml
 from pydantic import BaseModel
 
 import trajgen
-from trajgen import cli, config
+from trajgen import cli, config, pipeline_file
 from trajgen.domains import DomainFile
+from trajgen.effects import OPS
 from trajgen.engines.scripted import Script
-from trajgen.ledger import OPS
 from trajgen.records import Step
 from trajgen.review.codes import CODES
 from trajgen.shards import SCHEMA
@@ -122,7 +122,7 @@ def test_commands_of_the_readme_work(
     arguments = cli._parser().parse_args(words)
     if NEEDS_MORE.search(" ".join(words)):
         if words[0] == "run":
-            config.load_pipeline(ROOT / arguments.pipeline, arguments.set)
+            pipeline_file.load_pipeline(ROOT / arguments.pipeline, arguments.set)
         return
     extra = INLINE if words[0] == "run" else []
     assert cli.main([*words, *extra]) == 0
@@ -227,7 +227,7 @@ def test_yaml_of_the_readme_is_valid(block: Block, desk: Path) -> None:
     if block.file.endswith("domain.yaml"):
         assert trajgen.load_domain(desk / "seeds/lamps").name == data["name"]
     elif block.file:
-        config.load_pipeline(desk / block.file)
+        pipeline_file.load_pipeline(desk / block.file)
     else:
         retail = yaml.safe_load((ROOT / "pipelines/retail.yaml").read_text("utf-8"))
         config.Pipeline.model_validate({**retail, **data})

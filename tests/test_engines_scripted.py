@@ -19,7 +19,8 @@ from trajgen.engines import Completion, Request, Role, make_engine
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import EngineDead, InputError, RequestError
 from trajgen.ids import canonical
-from trajgen.ledger import EffectError, Ledger
+from trajgen.ledger import Ledger
+from trajgen.pointers import EffectError
 from trajgen.records import Task
 
 ROLES: tuple[Role, ...] = ("scenario", "user", "agent", "world", "author")

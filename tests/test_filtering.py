@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import trajgen
 from tests.conversations import GOOD, SHOP, TOOLS, says, trajectory, user
+from tests.small_pipeline import write_pipeline
+from trajgen import filters, load_domain
 from trajgen.errors import CommitError, InputError
 from trajgen.filtering import filter_source, filter_to, write_split
+from trajgen.loading import shipped
 from trajgen.records import Reason, Trajectory
 
 BAD = [user("a"), user("b"), says("c")]
@@ -86,6 +91,15 @@ def test_a_domain_folder_brings_its_domain() -> None:
     assert not any(found.values())
 
 
+def test_a_shipped_folder_is_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = outcome("seeds/household", domain=None)
+    monkeypatch.chdir(tmp_path)
+    assert outcome("seeds/household", domain=None) == here
+    assert outcome("seeds/household", domain=load_domain("seeds/household")) == here
+
+
 def test_columns_of_text_and_of_structs(tmp_path: Path) -> None:
     names = ["a question", "a read and a write", "a retry after an error"]
     rows = [{"id": n, "messages": GOOD[n], "tools": list(TOOLS)} for n in names]
@@ -115,6 +129,41 @@ def test_a_run_folder_is_read_with_its_steps(tmp_path: Path) -> None:
     results = list(filter_source(str(tmp_path), SHOP))
     assert results[0] == (good, "t", [])
     assert [reason.code for reason in results[1][2]] == ["too_long"]
+
+
+def a_run(folder: Path, seeds: list[str]) -> Path:
+    """Two domains' seeds played well, in this process."""
+    pipeline = write_pipeline(folder, seeds=seeds, max_tasks=24)
+    trajgen.run(pipeline, out=folder / "run")
+    return folder / "run"
+
+
+def test_the_kept_rows_of_a_run_pass_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = a_run(tmp_path, ["seeds/household", "seeds/retail_support"])
+    monkeypatch.chdir(tmp_path)
+    results = list(filter_source(str(run)))
+    assert {row.domain for row, _, _ in results if row} == {"household", "retail_support"}
+    assert len(results) == len(trajgen.open(run))
+    assert [(id_, reasons) for _, id_, reasons in results if reasons] == []
+    # the policies matter: by their own tools alone some would not pass
+    bare = [replace(SHOP, name="", policy="", tools=row.tools) for row, _, _ in results if row]
+    rows = [row for row, _, _ in results if row]
+    assert any(filters.check(row, own) for row, own in zip(rows, bare, strict=True))
+
+
+def test_a_run_whose_seeds_are_gone_asks_for_the_domain(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(shipped("seeds") / "household", home)
+    run = a_run(tmp_path, [str(home)])
+    domain = load_domain(home)
+    head = (home / "domain.yaml").read_text("utf-8")
+    (home / "domain.yaml").write_text(head.replace("name: household", "name: flat"), "utf-8")
+    with pytest.raises(InputError, match=r"no domain 'household' any more.*\n.*--domain"):
+        list(filter_source(str(run)))
+    shutil.rmtree(home)
+    with pytest.raises(InputError, match=r"cannot be loaded any more.*home.*\n.*--domain"):
+        list(filter_source(str(run)))
+    assert not any(outcome(str(run), domain=domain).values())
 
 
 def test_sources_that_cannot_be_read(tmp_path: Path) -> None:

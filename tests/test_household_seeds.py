@@ -15,7 +15,9 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from trajgen.ledger import Ledger, holds, lookup, overlay
+from trajgen.goals import holds
+from trajgen.ledger import Ledger
+from trajgen.pointers import lookup, overlay
 from trajgen.records import calls_of
 
 FOLDER = Path(__file__).parent.parent / "seeds" / "household"

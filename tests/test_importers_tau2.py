@@ -15,13 +15,14 @@ import pytest
 import yaml
 
 from trajgen.errors import InputError
+from trajgen.goals import holds
 from trajgen.ids import canonical
 from trajgen.importers import Imported, import_source, is_source, write_domain
 from trajgen.importers.tau2 import import_tau2
 from trajgen.importers.tau2.conversation import needles, shown
 from trajgen.importers.tau2.effects import changes
 from trajgen.importers.tau2.speech import first_person, spoken
-from trajgen.ledger import Ledger, holds, node_hash
+from trajgen.ledger import Ledger, node_hash
 from trajgen.records import Seed, calls_of
 
 DOMAINS = ("airline", "retail")

@@ -11,45 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trajgen import ledger as module
-from trajgen.ledger import (
-    MAX_DEPTH,
+from tests.states import KEYS, STATES, VALUES, shop
+from trajgen.effects import OPS, SMALL_COLLECTION
+from trajgen.ids import canonical
+from trajgen.ledger import MAX_DEPTH, Ledger, node_hash
+from trajgen.pointers import (
     MISSING,
-    OPS,
-    SMALL_COLLECTION,
     EffectError,
-    Ledger,
-    equal,
-    excerpt,
-    holds,
     join,
-    json_type,
     lookup,
-    node_hash,
-    overlay,
-    scalars,
-    split,
 )
-
-KEYS = st.sampled_from(["a", "b", "a/b", "m~n", "", "0", "-", "é"])
-SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([0.5, 1.0, "", "x"])
-VALUES: st.SearchStrategy[Any] = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=10,
-)
-STATES = st.dictionaries(KEYS, VALUES, max_size=4)
-
-
-def shop() -> dict[str, Any]:
-    return {
-        "orders": {
-            "o1": {"status": "paid", "total": 10.5, "items": ["i1", "i2"], "tracking": None},
-            "o2": {"status": "sent", "total": 3, "items": [], "tracking": "T9"},
-        },
-        "users": {"u1": {"name": "Ana", "member": True, "orders": ["o1", "o2"]}},
-        "queue": [{"id": "q1"}, {"id": "q2"}, {"id": "q3"}],
-    }
 
 
 def pointers(value: Any, path: str = "") -> list[str]:
@@ -157,7 +128,7 @@ def test_likely_effects_move_the_hash_with_the_state() -> None:
 
 def strictly_equal(left: Any, right: Any) -> bool:
     """Equal as JSON text, where True, 1 and 1.0 differ."""
-    return bool(module.canonical(left) == module.canonical(right))
+    return bool(canonical(left) == canonical(right))
 
 
 @given(STATES, STATES)
@@ -428,23 +399,6 @@ def test_the_touched_excerpt_is_enough_to_replay() -> None:
     assert replay.state == ledger.touched_final()
 
 
-def test_an_excerpt_keeps_lists_whole_and_leaves_out_what_is_not_there() -> None:
-    state = shop()
-    assert excerpt(state, []) == {}
-    assert excerpt(state, ["/queue/1/id"]) == {"queue": state["queue"]}
-    assert excerpt(state, ["/carts/c1", "/orders/o9"]) == {"orders": {}}
-    assert excerpt(state, ["/orders/o1/total", "/orders/o1"]) == {
-        "orders": {"o1": state["orders"]["o1"]}
-    }
-    assert excerpt({"a/b": {"~": 1}}, ["/a~1b/~0"]) == {"a/b": {"~": 1}}
-
-
-def test_an_excerpt_never_changes_the_state() -> None:
-    state = shop()
-    excerpt(state, ["/orders/o1/status", "/orders", "/orders/o2/items/0", "/users/u1"])
-    assert state == shop()
-
-
 def test_relevant_finds_the_named_entities_only() -> None:
     ledger = Ledger(shop())
     assert ledger.relevant({"order_id": "o2"}) == ["/orders/o2"]
@@ -470,134 +424,3 @@ def test_a_database_is_never_an_entity() -> None:
     users = {f"u{n}": {} for n in range(SMALL_COLLECTION + 1)}
     ledger = Ledger({"users": users, "desk": {"n": 1}})
     assert ledger.relevant({"table": "users", "id": "u3", "at": "desk"}) == ["/desk", "/users/u3"]
-
-
-# pointers, overlay, conditions
-
-
-@pytest.mark.parametrize(
-    ("pointer", "keys"),
-    [("", []), ("/", [""]), ("/a/0", ["a", "0"]), ("/a~1b/~0~1", ["a/b", "~/"]), ("/~01", ["~1"])],
-)
-def test_a_pointer_splits_as_the_rfc_says(pointer: str, keys: list[str]) -> None:
-    assert split(pointer) == keys
-
-
-@given(st.lists(KEYS, max_size=4))
-@settings(max_examples=40)
-def test_join_and_split_are_inverse(keys: list[str]) -> None:
-    path = ""
-    for key in keys:
-        path = join(path, key)
-    assert split(path) == keys
-
-
-@pytest.mark.parametrize("bad", ["a", "a/b", "/~", "/~2", "/a~b", "/a/~/b"])
-def test_what_is_no_pointer_is_refused(bad: str) -> None:
-    with pytest.raises(EffectError, match="not a JSON pointer"):
-        lookup({}, bad)
-
-
-def test_lookup() -> None:
-    assert lookup(shop(), "") == shop()
-    assert lookup(shop(), "/queue/2/id") == "q3"
-    assert lookup(shop(), "/orders/o1/tracking") is None
-    assert lookup(shop(), "/orders/o1/weight") is MISSING
-    assert lookup({"a": "text"}, "/a/0") is MISSING
-
-
-def test_overlay_merges_objects_and_replaces_the_rest() -> None:
-    base = {"a": {"x": 1, "y": [1, 2]}, "b": 1}
-    patch = {"a": {"y": [3], "z": {}}, "c": {"n": None}}
-    before = copy.deepcopy(base)
-    assert overlay(base, patch) == {"a": {"x": 1, "y": [3], "z": {}}, "b": 1, "c": {"n": None}}
-    assert base == before
-    assert overlay(base, None) is base
-    assert overlay(None, patch) == patch
-    assert overlay(base, {}) == base
-
-
-def test_a_null_in_a_patch_replaces() -> None:
-    assert overlay({"o": {"tracking": "T1", "n": 1}}, {"o": {"tracking": None}}) == {
-        "o": {"tracking": None, "n": 1}
-    }
-    assert overlay({"o": {"n": 1}}, {"o": None}) == {"o": None}
-
-
-@pytest.mark.parametrize(
-    ("path", "test", "operand", "expected"),
-    [
-        ("/orders/o1/status", "equals", "paid", True),
-        ("/orders/o1/status", "equals", "sent", False),
-        ("/orders/o1/status", "not_equals", "sent", True),
-        ("/orders/o1/status", "not_equals", "paid", False),
-        ("/orders/o2/total", "equals", 3.0, True),
-        ("/orders/o2/total", "equals", "3", False),
-        ("/users/u1/member", "equals", 1, False),
-        ("/users/u1/member", "equals", True, True),
-        ("/orders/o1/tracking", "equals", None, True),
-        ("/users/u1/orders", "equals", ["o1", "o2"], True),
-        ("/users/u1/orders", "equals", ["o2", "o1"], False),
-        ("/queue/0", "equals", {"id": "q1"}, True),
-        ("/orders/o1", "exists", True, True),
-        ("/orders/o9", "exists", True, False),
-        ("/orders/o9", "exists", False, True),
-        ("/orders/o1/tracking", "exists", True, True),
-        ("/orders/o1", "exists", "yes", False),
-        ("/orders/o1", "exists", 1, False),
-        ("/orders/o9", "equals", None, False),
-        ("/orders/o9", "not_equals", "x", True),
-        ("/orders/o9", "contains", "x", False),
-        ("/orders/o9", "at_least", 0, False),
-        ("/orders/o1/items", "contains", "i2", True),
-        ("/orders/o1/items", "contains", "i9", False),
-        ("/orders/o1/items", "contains", ["i1"], False),
-        ("/queue", "contains", {"id": "q2"}, True),
-        ("/orders/o1/status", "contains", "ai", True),
-        ("/orders/o1/status", "contains", 5, False),
-        ("/orders/o1/status", "contains", None, False),
-        ("/orders", "contains", "o1", True),
-        ("/orders", "contains", ["o1"], False),
-        ("/orders", "contains", {}, False),
-        ("/orders/o1/total", "contains", 1, False),
-        ("/orders/o1/total", "at_least", 10.5, True),
-        ("/orders/o1/total", "at_least", 11, False),
-        ("/orders/o1/total", "at_most", 10.5, True),
-        ("/orders/o1/total", "at_most", 10, False),
-        ("/orders/o1/total", "at_least", "1", False),
-        ("/orders/o1/status", "at_most", "z", False),
-        ("/users/u1/member", "at_least", 0, False),
-        ("/orders/o1/total", "at_least", False, False),
-        ("/orders/o1/tracking", "at_most", 5, False),
-    ],
-)
-def test_a_condition_holds(path: str, test: str, operand: Any, expected: bool) -> None:
-    assert holds(shop(), {"path": path, test: operand}) is expected
-    assert holds(shop(), {test: operand, "path": path}) is expected
-
-
-def test_a_list_contains_no_true_for_one() -> None:
-    assert not holds({"a": [1, 2]}, {"path": "/a", "contains": True})
-    assert holds({"a": [1, 2]}, {"path": "/a", "contains": 2.0})
-
-
-def test_a_condition_without_a_pointer_is_an_error() -> None:
-    with pytest.raises(EffectError):
-        holds(shop(), {"path": "orders", "equals": 1})
-
-
-@given(VALUES, VALUES)
-@settings(max_examples=60)
-def test_equal_is_an_equivalence_that_tells_types_apart(left: Any, right: Any) -> None:
-    assert equal(left, copy.deepcopy(left))
-    assert equal(left, right) == equal(right, left)
-    if equal(left, right):
-        assert json_type(left) == json_type(right)
-
-
-def test_scalars_and_types() -> None:
-    value = {"a": [1, {"b": "x"}], "c": None, "d": False}
-    assert list(scalars(value)) == [1, "x", False]
-    assert [json_type(v) for v in (True, 1, 1.0, "", [], {}, None)] == [
-        *("boolean", "number", "number", "string", "array", "object", "null")
-    ]

@@ -17,7 +17,9 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from trajgen.ledger import Ledger, holds, overlay
+from trajgen.goals import holds
+from trajgen.ledger import Ledger
+from trajgen.pointers import overlay
 from trajgen.records import Call, calls_of
 
 FOLDER = Path(__file__).parent.parent / "seeds" / "retail_support"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trajgen.ledger import OPS
+from trajgen.effects import OPS
 from trajgen.schemas import (
     ACTION,
     AUTHORED,

@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,11 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _chatter_on_stderr() -> AbstractContextManager[Any]:
+    """Ray prints to stdout when a worker is lost; only results belong there."""
+    return redirect_stdout(sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,7 +162,8 @@ def _run(arguments: Arguments) -> None:
     from trajgen.pipeline import run
     from trajgen.review.summary import summary
 
-    done = run(arguments.pipeline, arguments.out, arguments.limit, arguments.set)
+    with _chatter_on_stderr():
+        done = run(arguments.pipeline, arguments.out, arguments.limit, arguments.set)
     _print(summary(done))
 
 
@@ -165,7 +171,9 @@ def _preview(arguments: Arguments) -> None:
     from trajgen.preview import preview
 
     _refuse_none(arguments.n)
-    for trajectory in preview(arguments.pipeline, arguments.n, arguments.set, _say):
+    with _chatter_on_stderr():
+        found = preview(arguments.pipeline, arguments.n, arguments.set, _say)
+    for trajectory in found:
         _show_one(trajectory)
 
 

@@ -77,8 +77,9 @@ class Collector:
     @property
     def settled(self) -> int:
         """Tasks with an end, committed or waiting."""
-        done = self.totals.kept + self.totals.rejected + self.totals.dead
-        return done + sum(len(shard) for shard in self._waiting.values())
+        waiting = {n: len(ends) for n, ends in self._waiting.copy().items()}
+        committed = {n: info.tasks for n, info in self._committed.copy().items()}
+        return sum((waiting | committed).values())
 
     def owed(self) -> Iterator[Task]:
         """The tasks of shards not committed, in plan order."""

@@ -102,6 +102,7 @@ class Dispatch:
                 await self._feed(handle, live)
             except EngineDead as error:
                 self._lost(live, error)
+                await self._commit()
             finally:
                 self._add_usage(live)
                 await handle.close()
@@ -114,7 +115,8 @@ class Dispatch:
                 await self._wait()
                 continue
             try:
-                report = await asyncio.wait_for(handle.exchange(tasks), EXCHANGE_LIMIT_S)
+                async with asyncio.timeout(EXCHANGE_LIMIT_S):
+                    report = await handle.exchange(tasks)
             except TimeoutError as error:
                 raise EngineDead(f"a worker was silent for {EXCHANGE_LIMIT_S:g} s") from error
             live.in_flight, live.usage = report.in_flight, report.usage
@@ -162,7 +164,11 @@ class Dispatch:
             if outcome.error != "engine" and (task := live.tasks.pop(outcome.task_id, None)):
                 self._lost_in_a_row = 0
                 self._end(task, outcome)
-        async with self._committing:  # one at a time, whichever worker's report completes a shard
+        await self._commit()
+
+    async def _commit(self) -> None:
+        """Commit what is whole now, and wake the workers that wait for it."""
+        async with self._committing:  # one at a time, whichever worker completes a shard
             while await asyncio.to_thread(self.collector.commit_next):
                 pass
         self._news.set()
@@ -206,7 +212,6 @@ class Dispatch:
             self._strike(task, alone=len(lost) == 1, error=error)
         live.tasks.clear()
         live.state = "restarting"
-        self._news.set()
 
     def _strike(self, task: Task, alone: bool, error: EngineDead) -> None:
         self._strikes[task.id] += 1

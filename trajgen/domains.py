@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from trajgen.config import Model, explain, read_yaml
+from trajgen.config import Model
 from trajgen.errors import InputError
 from trajgen.filters.text import find_control_token
-from trajgen.ledger import scalars
+from trajgen.pipeline_file import explain, read_yaml
+from trajgen.pointers import scalars
 from trajgen.records import Domain, Json, ToolKind
 from trajgen.schemas import parse_json, tool_problems
 

@@ -15,22 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO
 
 from trajgen import filters
+from trajgen.corpora import rows
 from trajgen.durable import TEMPORARY, disk_errors, sync_folder
-from trajgen.errors import InputError
 from trajgen.filters.corpus import fingerprint
-from trajgen.importers import import_source, is_source
-from trajgen.importers.openai import Problem, normalised, read
+from trajgen.importers.openai import Problem
 from trajgen.records import Domain, Json, Reason, Trajectory
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Result = tuple[Trajectory | None, str, list[Reason]]
 DEFAULT = ("default",)
-_BATCH = 256  # rows of a Parquet file in memory at once
 
 
 def filter_source(
@@ -40,13 +35,15 @@ def filter_source(
 
     `source`: an OpenAI-style JSONL file (`openai:` may stand before it), a domain folder, a
     Parquet file, a folder of Parquet files or a run, or an import source such as
-    `tau2:retail`. Without a `domain` that of the source is used, else a row is checked by
-    its own tools. The trajectory is None when the row cannot be represented. A copy of an
-    earlier row gets `exact_duplicate`. Raises InputError when there is nothing to read.
+    `tau2:retail`; paths are found as everywhere, shipped folders from anywhere. Without a
+    `domain` that of the source is used, a run's by the seeds that it names, else a row is
+    checked by its own tools. The trajectory is None when the row cannot be represented. A
+    copy of an earlier row gets `exact_duplicate`. Raises InputError when there is nothing to
+    read, or when a run's seeds are gone.
     """
     filters.select(tuple(names))  # an unknown filter is an error before any row is read
     first_with: dict[bytes, str] = {}
-    for id_, row in _rows(source, domain):
+    for id_, row in rows(source, domain):
         if isinstance(row, Problem):
             yield None, id_, [Reason(row.code, row.at, str(row))]
             continue
@@ -141,140 +138,3 @@ def _line(row: Json) -> bytes:
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:  # a lone half of a surrogate pair, kept as its escape
         return json.dumps(row).encode() + b"\n"
-
-
-def _rows(
-    source: str, domain: Domain | None
-) -> Iterator[tuple[str, Problem | tuple[Trajectory, Domain]]]:
-    """Each row's id with its trajectory and the domain it is checked against."""
-    kind, colon, rest = source.partition(":")
-    if colon and kind == "openai":
-        yield from _json_rows(_existing(rest), domain)
-    elif is_source(source):
-        yield from _imported(source, domain)
-    else:
-        path = _existing(source)
-        lines = path / "trajectories.jsonl"
-        if lines.is_file():
-            yield from _json_rows(lines, domain or _own_domain(path))
-        elif path.is_dir() or path.suffix == ".parquet":
-            for file in _parquet_files(path):
-                yield from _parquet_rows(file, domain)
-        else:
-            yield from _json_rows(path, domain)
-
-
-def _own_domain(folder: Path) -> Domain | None:
-    from trajgen.domains import load_domain
-
-    return load_domain(folder) if (folder / "domain.yaml").is_file() else None
-
-
-def _existing(name: str) -> Path:
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise InputError(
-            "no such file or folder", name, "Name a .jsonl or .parquet file, a domain or a run."
-        )
-    return path
-
-
-def _imported(
-    source: str, domain: Domain | None
-) -> Iterator[tuple[str, Problem | tuple[Trajectory, Domain]]]:
-    found = import_source(source)
-    own = domain or found.domain
-    for refused in found.refused:
-        yield f"{refused['file']}:{refused['line']}", Problem(str(refused["reason"]))
-    for seed in found.seeds:
-        name = str(seed.meta.get("name", seed.id))
-        yield name, (Trajectory(name, own.name, seed.messages, own.tools), own)
-
-
-def _json_rows(
-    path: Path, domain: Domain | None
-) -> Iterator[tuple[str, Problem | tuple[Trajectory, Domain]]]:
-    for number, row in read(path):
-        place = f"{path.name}:{number}"
-        yield _placed(row, place, domain)
-
-
-def _placed(
-    row: dict[str, Json] | Problem, place: str, domain: Domain | None
-) -> tuple[str, Problem | tuple[Trajectory, Domain]]:
-    """A row under its own id, or under its place in the file when it has none."""
-    if isinstance(row, Problem):
-        return place, row
-    id_ = str(row["id"]) if isinstance(row.get("id"), str | int) else place
-    tools = tuple(row.get("tools", ()))
-    own = domain or Domain(name="", policy="", tools=tools)
-    return id_, (Trajectory(id_, own.name, tuple(row["messages"]), tools or own.tools), own)
-
-
-def _parquet_files(path: Path) -> list[Path]:
-    """The file itself, a run's kept shards, or all Parquet files of a folder, by name."""
-    if path.is_file():
-        return [path]
-    folder = path / "shards" if (path / "shards").is_dir() else path
-    files = sorted(file for file in folder.rglob("*.parquet") if not file.name.startswith("."))
-    if not files:
-        raise InputError("no trajectories.jsonl and no .parquet file here", str(path))
-    return files
-
-
-def _parquet_rows(
-    path: Path, domain: Domain | None
-) -> Iterator[tuple[str, Problem | tuple[Trajectory, Domain]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            columns, ours = _columns(file.schema_arrow, path)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield _column_row(row, f"{path.name}:{number}", domain, ours)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"cannot be read as Parquet ({str(error)[:200]})", str(path)) from error
-
-
-def _columns(schema: pa.Schema, path: Path) -> tuple[list[str] | None, bool]:
-    """Which columns to read (None: all), and whether the rows are our own.
-
-    Extension types other than Arrow's JSON are refused: some run code when they are read.
-    """
-    import pyarrow as pa
-
-    names = set(schema.names)
-    if "messages" not in names:
-        found = ", ".join(schema.names[:12])
-        raise InputError(f"no column `messages` (found: {found})", str(path))
-    for field in schema:
-        for kind in _types(field.type):
-            name = getattr(kind, "extension_name", None)
-            if isinstance(kind, pa.BaseExtensionType) and name != "arrow.json":
-                raise InputError(f"column {field.name!r} has the unknown type {kind}", str(path))
-    if {"schema_version", "steps", "state_initial"} <= names:
-        return None, True
-    return [name for name in ("id", "messages", "tools") if name in names], False
-
-
-def _types(kind: pa.DataType) -> Iterator[pa.DataType]:
-    yield kind
-    for index in range(kind.num_fields):
-        yield from _types(kind.field(index).type)
-
-
-def _column_row(
-    row: dict[str, Any], place: str, domain: Domain | None, ours: bool
-) -> tuple[str, Problem | tuple[Trajectory, Domain]]:
-    if not ours:
-        return _placed(normalised(row, from_columns=True), place, domain)
-    try:
-        trajectory = Trajectory.parse(row)
-    except (KeyError, TypeError, ValueError) as error:
-        return place, Problem(f"not a row of a shard ({str(error)[:120]})")
-    own = domain or Domain(name=trajectory.domain, policy="", tools=trajectory.tools)
-    return trajectory.id, (trajectory, own)

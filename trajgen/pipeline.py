@@ -23,10 +23,11 @@ from typing import Any, TypeVar
 from trajgen import __version__, filters
 from trajgen.cluster import Hire, check, n_workers, open_cluster
 from trajgen.collect import Collector
-from trajgen.config import Pipeline, load_pipeline
+from trajgen.config import Pipeline
 from trajgen.dispatch import Dispatch
 from trajgen.ids import digest
 from trajgen.loading import find, load_object
+from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
 from trajgen.records import SCHEMA_VERSION, Json

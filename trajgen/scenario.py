@@ -5,7 +5,8 @@ from __future__ import annotations
 from trajgen import script
 from trajgen.cast import Question, speech
 from trajgen.ids import canonical, stream
-from trajgen.ledger import EffectError, Ledger, excerpt, join, lookup
+from trajgen.ledger import Ledger
+from trajgen.pointers import EffectError, excerpt, join, lookup
 from trajgen.records import Json, Reason, Seed, Task, calls_of
 from trajgen.schemas import SCENARIO, SCENARIO_WITH_STATE
 from trajgen.stage import Stage

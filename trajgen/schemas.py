@@ -16,8 +16,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from trajgen.effects import OPS
 from trajgen.ids import canonical
-from trajgen.ledger import OPS
 from trajgen.records import Json, Reason, Tool
 
 MAX_TOOLS = 256

@@ -16,14 +16,17 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from trajgen import filters
-from trajgen.config import Model, explain
+from trajgen.config import Model
 from trajgen.domains import control_token, load_domain
 from trajgen.errors import InputError
 from trajgen.filters.corpus import fingerprint
+from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
-from trajgen.ledger import CONDITIONS, EffectError, Ledger, holds, is_condition, overlay
+from trajgen.ledger import Ledger
 from trajgen.loading import find
+from trajgen.pipeline_file import explain
+from trajgen.pointers import EffectError, overlay
 from trajgen.records import Domain, Json, Message, Seed, Trajectory, calls_of
 from trajgen.schemas import parse_json
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from trajgen import filters
 from trajgen.filters.corpus import copy_of_seed
-from trajgen.ledger import Ledger, holds
+from trajgen.goals import holds
+from trajgen.ledger import Ledger
 from trajgen.records import Json, Message, Reason, Step, Task, Trajectory
 from trajgen.stage import Stage
 

@@ -109,7 +109,8 @@ class Worker:
 
     async def _wait_for_news(self) -> None:
         try:
-            await asyncio.wait_for(self._news.wait(), EXCHANGE_S)
+            async with asyncio.timeout(EXCHANGE_S):  # wait_for can lose a cancellation
+                await self._news.wait()
             await asyncio.sleep(GATHER_S)
         except TimeoutError:
             pass  # a heartbeat without news

@@ -59,8 +59,6 @@ class VllmEngine:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
-        # Beside one engine there is only our event loop; vLLM would keep a core for a server.
-        os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
         try:
             await self._load(path)
         except ImportError as error:

@@ -17,7 +17,7 @@ from trajgen.filters.spellings import is_when, known_id, known_number, spelled, 
 from trajgen.filters.structure import exchanges, parsed, role_of, text_of
 from trajgen.filters.tools import declared
 from trajgen.ids import canonical
-from trajgen.ledger import MISSING
+from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 _FREE = re.compile(  # arguments in the agent's own words

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from trajgen.ledger import MISSING
+from trajgen.pointers import MISSING
 from trajgen.records import Call, Domain, Json, Reason, Trajectory
 
 ROLES = ("system", "user", "assistant", "tool")

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
-from trajgen.ledger import MISSING
+from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 _CONTROL = re.compile(

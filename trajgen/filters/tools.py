@@ -23,7 +23,7 @@ from trajgen.filters.structure import (
 )
 from trajgen.filters.world import is_failure
 from trajgen.ids import canonical
-from trajgen.ledger import MISSING
+from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from functools import lru_cache
 from trajgen.filters.spellings import is_when
 from trajgen.filters.structure import parsed
 from trajgen.ids import canonical
-from trajgen.ledger import MISSING, Ledger, join, json_type, scalars, split
+from trajgen.ledger import Ledger
+from trajgen.pointers import MISSING, join, json_type, scalars, split
 from trajgen.records import Call, Json, Reason
 
 Record = dict[str, Json]

@@ -22,7 +22,8 @@ from trajgen.filters.views import (
     same_answer,
 )
 from trajgen.ids import canonical
-from trajgen.ledger import MISSING, EffectError, Ledger, json_type
+from trajgen.ledger import Ledger
+from trajgen.pointers import MISSING, EffectError, json_type
 from trajgen.records import Call, Domain, Json, Reason, Step, Trajectory
 
 _SAYS_NO = re.compile(

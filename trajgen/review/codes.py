@@ -34,7 +34,7 @@ CODES: dict[str, str] = {
     # values
     "unreadable_value": "A number or nesting is beyond what readers of the rows can hold.",
     # corpus
-    "copy_of_seed": "The trajectory is nearly a copy of its seed.",
+    "copy_of_seed": "The trajectory says the same as its seed.",
     "exact_duplicate": "An earlier trajectory of the plan has the same content.",
     "near_duplicate": "An earlier trajectory of the plan is almost the same.",
     "contaminated": "The trajectory overlaps with a benchmark that it must not touch.",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from trajgen.cast import Cast, Question, speech
 from trajgen.filters.world import is_failure, judge
 from trajgen.ids import canonical
-from trajgen.ledger import excerpt
+from trajgen.pointers import excerpt
 from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of
 from trajgen.schemas import world_answer
 from trajgen.worlds import Answer, Scene

@@ -21,7 +21,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from trajgen.config import EngineConfig, explain
+from trajgen.config import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted.badly import play_badly
 from trajgen.engines.scripted.context import as_text, task_id
@@ -29,6 +29,7 @@ from trajgen.engines.scripted.script import Script
 from trajgen.engines.scripted.well import play_well
 from trajgen.errors import EngineDead, InputError, RequestError
 from trajgen.ids import canonical, stream
+from trajgen.pipeline_file import explain
 from trajgen.records import Message, Tool
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trajgen.ledger import join, json_type, lookup
+from trajgen.pointers import join, json_type, lookup
 from trajgen.records import Json
 
 MAX_GOAL = 12

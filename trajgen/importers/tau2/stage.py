@@ -11,7 +11,7 @@ from typing import Any
 from trajgen.errors import MachineError
 from trajgen.importers.tau2.effects import changes
 from trajgen.importers.tau2.kit import Action
-from trajgen.ledger import join, scalars
+from trajgen.pointers import join, scalars
 from trajgen.records import Json
 
 

@@ -1,0 +1,145 @@
+"""YAML files -> pipelines, with every mistake told by file, line and key.
+
+`${VAR}` takes a value from the environment. Secrets come from there alone: a field that
+is secret refuses literal text, and is in no message or traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from trajgen.config import STRATEGIES, Pipeline
+from trajgen.errors import InputError
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def load_pipeline(
+    path: Path, overrides: list[str] | None = None, limit: int | None = None
+) -> Pipeline:
+    """The pipeline in the YAML file `path`, with `a.b=value` overrides laid over it. Raises
+    InputError naming file, key and the nearest known key."""
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InputError("a pipeline file is a mapping of keys", str(path))
+    for override in overrides or ():
+        _override(data, override)
+    _refuse_literal_secrets(data, path)
+    try:
+        pipeline = Pipeline.model_validate(_expand(data, path))
+    except ValidationError as error:
+        advice = "See README, 'Pipeline file'."
+        raise InputError(explain(error, Pipeline), str(path), advice) from error
+    except InputError as error:
+        raise InputError(error.what, str(path), error.fix) from error
+    if limit is None:
+        return pipeline
+    if limit < 1:
+        raise InputError("--limit must be at least 1")
+    return pipeline.model_copy(update={"max_tasks": min(limit, pipeline.max_tasks)})
+
+
+def read_yaml(path: Path) -> Any:
+    """The data of a YAML file. Raises InputError with the line that is wrong."""
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+        json.dumps(data, default=str, skipkeys=True)  # an anchor inside itself is a ValueError
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not readable"
+        raise InputError(f"this is not valid YAML: {problem}", f"{path}{line}") from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
+        raise InputError(f"cannot be read ({error})", str(path)) from error
+    return data
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every mistake of a file on a line of its own, unknown keys with the nearest known one."""
+    lines = []
+    for mistake in error.errors():
+        keys = [str(key) for key in mistake["loc"]]
+        if mistake["type"] == "extra_forbidden":
+            close = _closest(keys[-1], _keys_at(model, keys[:-1]))
+            lines.append(f"unknown key {'.'.join(keys)!r}{close}")
+        elif keys[-1:] == ["[key]"] and mistake["type"] == "literal_error":
+            lines.append(f"unknown key {'.'.join(keys[:-1])!r}{_closest(keys[-2], STRATEGIES)}")
+        else:
+            what = mistake["msg"].removeprefix("Value error, ")
+            lines.append(f"{'.'.join(keys) or 'file'}: {what}")
+    return "\n  ".join(lines)
+
+
+def _closest(key: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+
+
+def _keys_at(model: Any, keys: list[str]) -> list[str]:
+    for key in keys:
+        field = model.model_fields.get(key)
+        nested = _models_in(field.annotation) if field else [model]
+        if nested:
+            model = nested[0]
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for a in getattr(annotation, "__args__", ()) for m in _models_in(a)]
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set wants a.b=value, got {text!r}")
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = data.get(parent)
+        if isinstance(below, str) and "roles" in parents:
+            below = {"engine": below}
+        if not isinstance(below, dict | None):
+            raise InputError(f"--set {key}: {parent!r} holds no mapping")
+        data[parent] = {} if below is None else dict(below)
+        data = data[parent]
+    try:
+        data[last] = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"--set {key}: {value!r} is not valid YAML") from error
+
+
+def _refuse_literal_secrets(data: Any, path: Path) -> None:
+    if not isinstance(data, dict):
+        return
+    for key, value in data.items():
+        if key == "api_key" and not _VARIABLE.fullmatch(str(value)):
+            advice = f"Secrets come from the environment: {key}: ${{MY_KEY}}"
+            raise InputError(f"{key} holds literal text", str(path), advice)
+        _refuse_literal_secrets(value, path)
+
+
+def _expand(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, path) for item in value]
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda m: _variable(m[1], path), value)
+    return value
+
+
+def _variable(name: str, path: Path) -> str:
+    if name not in os.environ:
+        what = f"${{{name}}} is not set in the environment"
+        raise InputError(what, str(path), f"export {name}=…")
+    return os.environ[name]
