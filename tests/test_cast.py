@@ -82,7 +82,9 @@ def test_what_still_breaks_is_returned_with_its_problems() -> None:
     assert given.attempts == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "nonsense", '{"say": 1}', "null", '{"say": "x"', "[" * 9000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "nonsense", '{"say": 1}', "null", '{"say": "x"', "[" * 9000]
+)
 def test_text_without_the_form_has_no_answer(text: str) -> None:
     given = ask(Actor({"user": [text]}), attempts=1)
     assert given.answer is None
@@ -144,7 +146,10 @@ def test_an_empty_answer_leaves_no_empty_message() -> None:
 
 
 def test_usage_counts_every_call_and_tokens_are_those_of_the_last() -> None:
-    answers = [Completion("bad", "stop", 100, 7, 60), Completion(json.dumps(GOOD), "stop", 130, 9, 90)]
+    answers = [
+        Completion("bad", "stop", 100, 7, 60),
+        Completion(json.dumps(GOOD), "stop", 130, 9, 90),
+    ]
     made = cast(Actor({"user": answers}))
     given = asyncio.run(made.ask(TASK, question(), fine))
     assert given.tokens == 139

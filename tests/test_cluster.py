@@ -26,7 +26,7 @@ from trajgen.review.run import Run
 from trajgen.verify import verify
 
 slow = pytest.mark.slow
-BADLY = {"quality": {"agent": 0.8, "user": 0.95, "world": 0.9}}
+BADLY = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}}
 LOCAL = {"address": "local"}
 TOLD = ("run.json", "manifest.json", "README.md")  # they hold the address
 

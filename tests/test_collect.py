@@ -178,7 +178,9 @@ def test_duplicates_are_known_after_a_resume(tmp_path: Path) -> None:
 # Target.
 
 
-@pytest.mark.parametrize(("target", "last"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (8, 3), (9, 3)])
+@pytest.mark.parametrize(
+    ("target", "last"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (8, 3), (9, 3)]
+)
 def test_the_run_ends_at_the_first_shard_that_reaches_the_target(
     tmp_path: Path, target: int, last: int
 ) -> None:
@@ -227,7 +229,11 @@ def test_a_damaged_shard_in_the_middle_is_owed_again_and_nothing_else(tmp_path: 
         assert commit_all(collector) == [1]
         assert collector.next_shard == 4
         assert collector.finished
-        assert (collector.totals.kept, collector.totals.rejected, collector.totals.dead) == (8, 3, 3)
+        assert (collector.totals.kept, collector.totals.rejected, collector.totals.dead) == (
+            8,
+            3,
+            3,
+        )
         collector.folder.finish(3)
     assert sha256_of(shard_path(tmp_path, 1)) == before
     assert {n: sha256_of(shard_path(tmp_path, n)) for n in (0, 2, 3)} == others

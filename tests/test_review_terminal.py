@@ -116,12 +116,13 @@ def test_reasons_of_filters_are_marked_at_the_message_that_broke() -> None:
         {"code": "repetition", "at": 3, "detail": "'Done.' 9 times"},
         {"code": "no_final_answer", "at": None, "detail": ""},
     ]
+    cause = {"code": "too_long", "at": 3, "detail": "20 of 20"}
     verdict = Reason("bad_effect", 1, "said by the step already")
     text = plain(
         example(
             steps=(step("c1", verdicts=(verdict,)),),
             reasons=("bad_effect", "repetition", "no_final_answer", "own"),
-            scores={"ended": "turns", "detail": "20 of 20", "reasons": reasons, "judge": 0.5},
+            scores={"ended": "turns", "cause": cause, "reasons": reasons, "judge": 0.5},
         ),
         200,
     )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -90,7 +91,15 @@ def test_the_user_never_sees_tools_results_or_state() -> None:
     actor = Actor(good())
     play(actor)
     for asked in actor.prompts("user"):
-        for hidden in (HIDDEN, "get_order", "cancel_order", "pending", "call_0", '"orders"', "vault"):
+        for hidden in (
+            HIDDEN,
+            "get_order",
+            "cancel_order",
+            "pending",
+            "call_0",
+            '"orders"',
+            "vault",
+        ):
             assert hidden not in asked
     assert "W101 is cancelled now." in actor.prompts("user")[-1]
 
@@ -133,7 +142,7 @@ def test_the_world_is_shown_the_state_as_it_has_become() -> None:
 
 def grown(actor: Actor, role: str) -> Iterator[tuple[Request, Request]]:
     asked = [r for r in actor.asked(role) if r.id.rpartition("/")[2] == "1"]
-    yield from zip(asked, asked[1:], strict=False)
+    yield from pairwise(asked)
 
 
 def test_every_prompt_is_the_last_one_plus_what_is_new() -> None:
@@ -206,7 +215,9 @@ UNKNOWN = replace(DOMAIN, kinds={})  # whose tools may read or write
 
 
 @pytest.mark.parametrize(("bad", "code", "told"), VIOLATIONS)
-def test_a_violation_goes_back_and_the_second_answer_is_kept(bad: Any, code: str, told: str) -> None:
+def test_a_violation_goes_back_and_the_second_answer_is_kept(
+    bad: Any, code: str, told: str
+) -> None:
     actor = Actor(looked(world=[bad, world(PENDING)]))
     row = play(actor, domain=UNKNOWN)
     assert reasons(row) == []
@@ -247,7 +258,9 @@ def test_a_read_has_no_room_for_effects_and_a_write_that_does_nothing_goes_back(
 
 
 def test_a_write_that_does_not_apply_and_changes_state_is_a_violation() -> None:
-    answers = good() | {"world": [world(PENDING), *[world({"ok": True}, CANCEL, applies=False)] * 2]}
+    answers = good() | {
+        "world": [world(PENDING), *[world({"ok": True}, CANCEL, applies=False)] * 2]
+    }
     row = play(answers)
     assert set(row.reasons) == {"precondition_violated"}
     assert row.state_final == row.state_initial
@@ -671,7 +684,9 @@ def shipped(domain: str) -> SeedSet:
     return load_seeds((str(SEEDS / domain),))
 
 
-def scripted(domain: str, tasks: int, quality: dict[str, float], **rates: float) -> list[Trajectory]:
+def scripted(
+    domain: str, tasks: int, quality: dict[str, float], **rates: float
+) -> list[Trajectory]:
     seeds = shipped(domain)
     variations = VariationsConfig.model_validate({"faults": {"rate": rates.get("faults", 0.3)}})
     engine = make_engine(EngineConfig(kind="scripted", script={"quality": quality}))

@@ -106,7 +106,11 @@ def test_a_domain_without_state_is_asked_for_an_instruction_alone() -> None:
 BAD = [
     (planned(effects=[{**SHIP, "path": "/orders/W999/status"}]), "bad_effect", "/orders/W999"),
     (planned(effects=[{**SHIP, "value": 3}]), "bad_effect", "cannot become number"),
-    (planned(effects=[SHIP, {"op": "add", "path": "/orders/W101", "value": {}}]), "bad_effect", "there"),
+    (
+        planned(effects=[SHIP, {"op": "add", "path": "/orders/W101", "value": {}}]),
+        "bad_effect",
+        "there",
+    ),
     (planned(effects=[{"op": "grow", "path": "/orders"}]), "bad_answer", "effects"),
     (planned(effects=[SHIP] * 7), "bad_answer", "effects"),
     (planned("  \n"), "bad_answer", "empty"),

@@ -24,6 +24,9 @@ MESSAGES: list[Message] = [
 ]
 
 
+DONE = End()
+
+
 def played() -> tuple[Ledger, list[Step]]:
     ledger, steps = Ledger(STATE), []
     for at, (tool, effects) in enumerate([("get_order", ()), ("cancel_order", (CANCEL,))]):
@@ -36,7 +39,10 @@ def played() -> tuple[Ledger, list[Step]]:
 
 
 def row(
-    end: End = End(), verdict: str = "success", strategy: str = "rephrase", **changes: Any  # noqa: B008
+    end: End = DONE,
+    verdict: str = "success",
+    strategy: str = "rephrase",
+    **changes: Any,
 ) -> Trajectory:
     ledger, steps = played()
     task = replace(TASK, strategy=strategy)
@@ -89,7 +95,11 @@ def test_what_only_follows_from_the_end_is_no_reason_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "verdict", "outcome"),
-    [("rephrase", "failure", "success"), ("extend", "failure", "failure"), ("compose", "refusal", "refusal")],
+    [
+        ("rephrase", "failure", "success"),
+        ("extend", "failure", "failure"),
+        ("compose", "refusal", "refusal"),
+    ],
 )
 def test_the_goal_decides_for_a_rephrase_alone(strategy: str, verdict: str, outcome: str) -> None:
     assert row(verdict=verdict, strategy=strategy).outcome == outcome
@@ -109,7 +119,7 @@ def test_a_row_over_the_token_limit_is_too_long() -> None:
 
 
 def test_a_copy_of_its_seed() -> None:
-    ledger, steps = played()
+    ledger, _ = played()
     copied = assemble(stage(Actor()), TASK, list(SEED.messages), [], ledger, "success", End())
     assert "copy_of_seed" in copied.reasons
     assert fingerprint(copied.messages) == fingerprint(SEED.messages)
@@ -117,7 +127,9 @@ def test_a_copy_of_its_seed() -> None:
 
 def test_no_messages_at_all() -> None:
     cause = Reason("bad_effect", 0, "scenario: /x: nothing is there to set")
-    found = assemble(stage(Actor()), TASK, [], [], Ledger(STATE), "failure", End("bad_answer", cause))
+    found = assemble(
+        stage(Actor()), TASK, [], [], Ledger(STATE), "failure", End("bad_answer", cause)
+    )
     assert found.reasons == ("bad_effect",)
     assert (found.n_tokens, found.n_target_tokens, found.n_turns) == (0, 0, 0)
     assert Trajectory.parse(found.row()) == found

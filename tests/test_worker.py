@@ -89,7 +89,9 @@ def test_an_outcome_is_a_row_with_its_fingerprint() -> None:
 
 def test_many_tasks_come_back_once_each_and_in_batches() -> None:
     async def batches() -> None:
-        async with working(scripted(delay_ms={"base": 1, "tail": 8, "tail_rate": 0.2}), 64) as worker:
+        async with working(
+            scripted(delay_ms={"base": 1, "tail": 8, "tail_rate": 0.2}), 64
+        ) as worker:
             reports = await drain(worker, tasks(300))
         ids = [o.task_id for report in reports for o in report.outcomes]
         assert Counter(ids) == Counter(t.id for t in tasks(300))

@@ -160,7 +160,7 @@ class ClusterConfig(Model):
 
     address: str = "local"
     in_flight: int | None = Field(None, ge=1)
-    restarts: int = Field(8, ge=0)
+    restarts: int = Field(24, ge=0)
     trusted: bool = False
 
 

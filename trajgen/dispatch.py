@@ -217,7 +217,6 @@ class Dispatch:
         self._strikes[task.id] += 1
         self._alone[task.id] += alone
         if self._alone[task.id] >= FATAL_ALONE:
-            self._lost_in_a_row = 0
             self._strikes[task.id] -= 1  # the last try is counted by _bury itself
             self._bury(task, "engine", error.what)
         else:
