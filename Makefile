@@ -12,14 +12,17 @@ quickstart: .venv/cpu
 	$(BIN)/trajgen model pull smollm2-135m
 	$(BIN)/trajgen run pipelines/quickstart.yaml
 
-test: test-fast test-slow
+test: .venv/dev
+	$(BIN)/trajgen model pull smollm2-135m
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m slow --timeout 900
 
 test-fast: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m
-	$(BIN)/python -m pytest -m slow --timeout 1200
+	$(BIN)/python -m pytest -m slow --timeout 900
 
 check: .venv/dev
 	$(BIN)/ruff format .

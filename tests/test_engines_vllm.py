@@ -12,11 +12,11 @@ import pytest
 
 from trajgen import schemas
 from trajgen.config import EngineConfig
-from trajgen.engines import Completion, Request, make_engine
+from trajgen.domains import load_domain
+from trajgen.engines import Request, make_engine
 from trajgen.engines.vllm import VllmEngine
 from trajgen.errors import EngineDead, InputError, MachineError, PromptTooLong, Timeout
 from trajgen.loading import shipped
-from trajgen.domains import load_domain
 
 SMALL: dict[str, Any] = {
     "kind": "vllm",
@@ -142,8 +142,7 @@ async def _a_killed_engine_is_dead(engine: VllmEngine) -> None:
     for child in _children():
         os.kill(child, signal.SIGKILL)
     with pytest.raises(EngineDead):
-        answer: Completion = await asyncio.wait_for(waiting, 60)
-        raise AssertionError(f"a dead engine answered: {answer.text!r}")
+        await asyncio.wait_for(waiting, 60)
 
 
 def _children() -> list[int]:

@@ -155,6 +155,7 @@ def go_on(folder: Path, reference: Path) -> None:
     assert made(folder / "run") == made(reference)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again(tmp_path: Path, reference: Path) -> None:
     process = begin(tmp_path)
     process.kill()
@@ -162,6 +163,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path, reference: Path) -> 
     go_on(tmp_path, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_politely_and_run_again(tmp_path: Path, reference: Path, how: int) -> None:
     process = begin(tmp_path)
@@ -192,6 +194,7 @@ def test_sigterm_before_the_first_rollout(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_run_ends_at_the_first_shard_that_reaches_the_target(tmp_path: Path) -> None:
     whole = trajgen.run(write_pipeline(tmp_path / "a", BADLY, **LONGER), tmp_path / "whole")
     kept = [len(shard) for shard in shards_of(whole)]
@@ -377,6 +380,7 @@ def test_a_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_a_run_in_a_notebook(tmp_path: Path) -> None:
     """Where an event loop runs already, as in every notebook."""
     pipeline = write_pipeline(tmp_path, BADLY)
@@ -400,6 +404,7 @@ def test_a_run_in_a_thread(tmp_path: Path) -> None:
     assert runs[0].status()["complete"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_notebook(tmp_path: Path, reference: Path) -> None:
     """The run beside the notebook's loop ends too, and gives its folder back."""
     write_pipeline(tmp_path, SLOWLY, **LONGER)

@@ -48,8 +48,8 @@ def open(path: str | Path) -> Run:
 
 def load_domain(path: str | Path) -> Domain:
     """The domain in folder `path`, seeds left out. Raises InputError."""
-    from trajgen.loading import find
     from trajgen.domains import load_domain as load
+    from trajgen.loading import find
 
     return load(find(str(path)))
 

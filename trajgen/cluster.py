@@ -264,7 +264,8 @@ class _RayWorker:
 
     async def start(self) -> None:
         try:
-            error = await asyncio.wait_for(self.actor.start.remote(), self.limit_s)
+            async with asyncio.timeout(self.limit_s):
+                error = await self.actor.start.remote()
         except self.ray.exceptions.RayError as lost:
             raise EngineDead(f"the worker was lost while starting ({_short(lost)})") from lost
         except TimeoutError as late:
@@ -286,7 +287,8 @@ class _RayWorker:
 
     async def close(self) -> None:
         with suppress(self.ray.exceptions.RayError, TimeoutError):
-            await asyncio.wait_for(self.actor.close.remote(), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self.actor.close.remote()
         with suppress(self.ray.exceptions.RayError):
             self.ray.kill(self.actor)
 

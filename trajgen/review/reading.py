@@ -154,7 +154,8 @@ def facts(trajectory: Trajectory) -> list[tuple[str, str]]:
     t = trajectory
     tokens = f"{t.n_tokens:,} ({t.n_target_tokens:,} trained on)" if t.n_tokens else ""
     scores = dict(t.scores or {})
-    ended, detail = str(scores.pop("ended", "")), (scores.pop("cause", None) or {}).get("detail", "")
+    ended = str(scores.pop("ended", ""))
+    detail = (scores.pop("cause", None) or {}).get("detail", "")
     scores.pop("reasons", None)
     pairs = [
         ("outcome", t.outcome),
