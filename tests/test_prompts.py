@@ -10,7 +10,7 @@ import pytest
 
 from trajgen import script
 from trajgen.config import STRATEGIES
-from trajgen.errors import InputError
+from trajgen.errors import InputError, PromptTooLong
 from trajgen.loading import shipped
 from trajgen.prompts import MAX_CHARS, Prompts
 
@@ -277,7 +277,7 @@ def test_a_folder_without_templates(tmp_path: Path, name: str) -> None:
 
 def test_a_prompt_has_a_bound(tmp_path: Path) -> None:
     assert len(render(tmp_path, "{{ x }}", x="a" * MAX_CHARS)) == MAX_CHARS
-    with pytest.raises(InputError, match="takes"):
+    with pytest.raises(PromptTooLong, match="takes"):
         render(tmp_path, "{{ x }}", x="a" * (MAX_CHARS + 1))
 
 

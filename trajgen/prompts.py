@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import DictLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from trajgen.errors import InputError
+from trajgen.errors import InputError, PromptTooLong
 from trajgen.ids import digest
 from trajgen.loading import shipped
 from trajgen.records import Json
@@ -45,13 +45,13 @@ class Prompts:
         self._environment = _environment(self._texts)
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
-        """Template `name` (without `.jinja`) with `context`. Raises InputError."""
+        """Template `name` (without `.jinja`) with `context`. Raises InputError, or PromptTooLong."""
         try:
             text = self._environment.get_template(f"{name}.jinja").render(context)
         except _FAILURES as error:
             raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
         if len(text) > MAX_CHARS:
-            raise InputError(f"prompt takes {len(text)} characters", f"{self.folder / name}.jinja")
+            raise PromptTooLong(f"prompt {name} takes {len(text)} characters of {MAX_CHARS}")
         return text.strip()
 
     def _compile(self, name: str) -> None:
