@@ -137,6 +137,8 @@ def _own_sigterm() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as stopped:  # Ray's way to take it while it starts
+        raise KeyboardInterrupt from stopped
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)

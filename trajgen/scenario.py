@@ -14,7 +14,7 @@ from trajgen.stage import Stage
 CHANGES_STATE = ("entity_swap", "variant_outcome", "new_scenario")
 STATE_CHARS = 4000
 SIBLINGS = 2
-INSTRUCTION_TOKENS = 320  # an instruction is longer than one turn of the user
+INSTRUCTION_TOKENS = 240  # an instruction is longer than one turn of the user
 
 
 async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> tuple[str, list[Reason]]:

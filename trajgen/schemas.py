@@ -125,9 +125,10 @@ USER = _object(
     say=STRING, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
 )
 USER_FIRST = _object(**{**USER["properties"], "done": {"const": False}})  # they begin
-SCENARIO = _object(instruction=STRING)
+INSTRUCTION = {"type": "string", "maxLength": 600}  # two to five sentences
+SCENARIO = _object(instruction=INSTRUCTION)
 SCENARIO_WITH_STATE = _object(
-    instruction=STRING, effects={"type": "array", "items": EFFECT, "maxItems": 6}
+    instruction=INSTRUCTION, effects={"type": "array", "items": EFFECT, "maxItems": 6}
 )
 
 

@@ -59,6 +59,8 @@ class VllmEngine:
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
+        # vLLM keeps a core free for an API server; here there is only our event loop beside it.
+        os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
         try:
             await self._load(path)
         except ImportError as error:
