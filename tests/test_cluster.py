@@ -43,7 +43,7 @@ def two_engines(agents: int, worlds: int, script: dict[str, Any] | None = None) 
             "world": engine(script or BADLY, replicas=worlds),
         },
         "roles": {"user": "main", "agent": "main", "world": "world"},
-        "max_tasks": 24,
+        "max_tasks": 16,
     }
 
 
@@ -100,24 +100,16 @@ def nothing_left() -> Iterator[None]:
 
 
 @slow
-def test_through_ray_as_in_one_process(tmp_path: Path) -> None:
-    trajgen.run(write_pipeline(tmp_path / "a", BADLY, max_tasks=24), tmp_path / "inline")
-    pipeline = write_pipeline(tmp_path / "b", BADLY, max_tasks=24, cluster=LOCAL)
-    with nothing_left():
-        run = trajgen.run(pipeline, tmp_path / "ray")
-    assert rows(run.path) == rows(tmp_path / "inline")
-    assert_whole(run.path)
-    assert run.status()["tokens"]["generated"] > 0
-
-
-@slow
-def test_the_smoke_pipeline_through_ray(tmp_path: Path) -> None:
+def test_the_smoke_pipeline_through_ray_as_in_one_process(tmp_path: Path) -> None:
     """As shipped, at fewer tasks: three domains, all strategies and faults."""
     smoke = shipped("pipelines") / "smoke.yaml"
     small = ["shards.rows=10"]
     trajgen.run(smoke, tmp_path / "inline", 40, [*small, "cluster.address=inline"])
-    run = trajgen.run(smoke, tmp_path / "ray", 40, small)
+    with nothing_left():
+        run = trajgen.run(smoke, tmp_path / "ray", 40, small)
     assert rows(run.path) == rows(tmp_path / "inline")
+    assert_whole(run.path)
+    assert run.status()["tokens"]["generated"] > 0
 
 
 @slow
@@ -160,7 +152,7 @@ def watched(look: Callable[[], None]) -> Iterator[None]:
 def test_a_worker_killed_again_and_again(tmp_path: Path) -> None:
     """200 tasks, 5 times kill -9 of the worker in the middle of its rollouts."""
     changes: dict[str, Any] = {"max_tasks": 200, "target": 200, "shards": {"rows": 20}}
-    changes["engines"] = {"main": engine({**BADLY, "delay_ms": 60}, max_num_seqs=64)}
+    changes["engines"] = {"main": engine({**BADLY, "delay_ms": 40}, max_num_seqs=64)}
     pipeline = write_pipeline(tmp_path, **changes, cluster=LOCAL)
     killed: list[int] = []
     next_at = [0.0]
@@ -217,7 +209,7 @@ def test_a_shared_engine_that_dies_is_replaced(tmp_path: Path) -> None:
 @slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_politely(tmp_path: Path, how: int) -> None:
-    """Also while Ray itself starts, which would take SIGTERM for itself."""
+    """In the middle of rollouts; Ray would take SIGTERM for itself."""
     script = {**BADLY, "delay_ms": 100}
     pipeline = write_pipeline(tmp_path, script, max_tasks=200, cluster=LOCAL)
     process = start("run", pipeline, "--out", tmp_path / "run", cwd=tmp_path)
@@ -236,6 +228,23 @@ def test_stopped_politely(tmp_path: Path, how: int) -> None:
     assert Run.open(tmp_path / "run").status()["done"] >= 4
     _, alive = psutil.wait_procs(ours, 15)
     assert [p.name() for p in alive] == []
+
+
+@slow
+def test_stopped_while_ray_starts(tmp_path: Path) -> None:
+    pipeline = write_pipeline(tmp_path, cluster=LOCAL)
+    process = start("run", pipeline, "--out", tmp_path / "run", cwd=tmp_path)
+    end = time.monotonic() + 60
+    while not (ours := descendants(process.pid)) and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("trajgen: stopped.")
+    _, alive = psutil.wait_procs(ours, 15)
+    assert [p.name() for p in alive] == []
+    assert trajgen.run(pipeline, tmp_path / "run", overrides=["cluster.address=inline"])
 
 
 @slow

@@ -34,7 +34,7 @@ from trajgen.review.run import Run
 from trajgen.run_record import read_record
 from trajgen.verify import verify
 
-BADLY = {"quality": {"agent": 0.8, "user": 0.95, "world": 0.9}}
+BADLY = {"quality": {"agent": 0.95, "user": 0.98, "world": 0.95}}
 SLOWLY = {**BADLY, "delay_ms": 25}  # about 2 s for 40 tasks
 LONGER = {"max_tasks": 40, "shards": {"rows": 5}}
 STOP_S = 5.0
