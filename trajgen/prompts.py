@@ -45,7 +45,7 @@ class Prompts:
         self._environment = _environment(self._texts)
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
-        """Template `name` (without `.jinja`) with `context`. Raises InputError, or PromptTooLong."""
+        """Template `name` (without `.jinja`) given `context`. Raises InputError, PromptTooLong."""
         try:
             text = self._environment.get_template(f"{name}.jinja").render(context)
         except _FAILURES as error:
