@@ -16,13 +16,12 @@ from trajgen.effects import OPS
 from trajgen.schemas import (
     ACTION,
     AUTHORED,
+    INSTRUCTION_CHARS,
     MAX_ANSWER_DEPTH,
     MAX_CALLS,
     MAX_DEPTH,
     MAX_SCHEMA_CHARS,
     MAX_TOOLS,
-    SCENARIO,
-    SCENARIO_WITH_STATE,
     USER,
     BadAnswer,
     action,
@@ -30,6 +29,7 @@ from trajgen.schemas import (
     call_problems,
     parse_answer,
     parse_json,
+    scenario,
     tool_problems,
     validator,
     world_answer,
@@ -384,10 +384,15 @@ def test_the_user_and_the_scenario() -> None:
     assert not accepts(USER, {"say": "hi", "done": "no", "outcome": "success"})
     assert not accepts(USER, {"say": "hi", "done": True, "outcome": "maybe"})
     assert not accepts(USER, {"say": "hi", "done": True})
-    assert accepts(SCENARIO, {"instruction": "You want a refund."})
-    assert not accepts(SCENARIO, {"instruction": "x", "effects": []})
-    assert accepts(SCENARIO_WITH_STATE, {"instruction": "x", "effects": EFFECTS})
-    assert not accepts(SCENARIO_WITH_STATE, {"instruction": "x", "effects": EFFECTS * 4})
+    assert accepts(scenario(False, guide=True), {"instruction": "You want a refund."})
+    long = {"instruction": "x" * (INSTRUCTION_CHARS + 1)}
+    assert not accepts(scenario(False, guide=True), long)
+    assert accepts(scenario(False, guide=False), long)
+    assert accepts(scenario(True, guide=False), long)
+    assert not accepts(scenario(False, guide=False), {"instruction": "x", "effects": []})
+    assert not accepts(scenario(False, guide=True), {"instruction": "x", "effects": []})
+    assert accepts(scenario(True, guide=True), {"instruction": "x", "effects": EFFECTS})
+    assert not accepts(scenario(True, guide=True), {"instruction": "x", "effects": EFFECTS * 4})
 
 
 def story(*turns: Schema, **changes: Any) -> Schema:
@@ -442,7 +447,7 @@ def test_a_story_guides_calls_and_judges_them_later() -> None:
 
 
 def test_schemas_are_not_changed_by_making_others() -> None:
-    shared = [ACTION, AUTHORED, USER, SCENARIO_WITH_STATE]
+    shared = [ACTION, AUTHORED, USER, scenario(True, guide=True)]
     before = copy.deepcopy(shared)
     action([CANCEL])["properties"]["say"] = "changed"
     authored([PING])["properties"]["turns"] = "changed"

@@ -8,7 +8,7 @@ from trajgen.ids import canonical, stream
 from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError, excerpt, join, lookup
 from trajgen.records import Json, Reason, Seed, Task, calls_of
-from trajgen.schemas import SCENARIO, SCENARIO_WITH_STATE
+from trajgen.schemas import scenario
 from trajgen.stage import Stage
 
 CHANGES_STATE = ("entity_swap", "variant_outcome", "new_scenario")
@@ -66,7 +66,6 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
         "state": shown_state(stage, task, seed, ledger) if may_change else None,
         "may_change_state": may_change,
     }
-    schema = SCENARIO_WITH_STATE if may_change else SCENARIO
     return Question(
         role="scenario",
         key="0",
@@ -75,8 +74,8 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
             speech("system", stage.cast.prompts.render("scenario.system", head)),
             speech("user", stage.cast.prompts.render("scenario.user", body)),
         ),
-        guide=schema,
-        schema=schema | {"required": ["instruction"]},
+        guide=scenario(may_change, guide=True),
+        schema=scenario(may_change, guide=False),
         context={
             "task": task,
             "seed": {"messages": list(seed.messages), "meta": dict(seed.meta)},

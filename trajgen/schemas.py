@@ -125,11 +125,19 @@ USER = _object(
     say=STRING, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
 )
 USER_FIRST = _object(**{**USER["properties"], "done": {"const": False}})  # they begin
-INSTRUCTION = {"type": "string", "maxLength": 600}  # two to five sentences
-SCENARIO = _object(instruction=INSTRUCTION)
-SCENARIO_WITH_STATE = _object(
-    instruction=INSTRUCTION, effects={"type": "array", "items": EFFECT, "maxItems": 6}
-)
+INSTRUCTION_CHARS = 600  # two to five sentences
+
+
+def scenario(may_change_state: bool, guide: bool) -> dict[str, Json]:
+    """The user's instruction and, where allowed, effects that prepare the world.
+
+    As a `guide` it bounds the instruction, so that a weak model comes to an end; what an
+    answer is held to does not, and lets effects be left out.
+    """
+    instruction = STRING | {"maxLength": INSTRUCTION_CHARS} if guide else STRING
+    effects = {"type": "array", "items": EFFECT, "maxItems": 6}
+    schema = _object(instruction=instruction, **({"effects": effects} if may_change_state else {}))
+    return schema if guide else {**schema, "required": ["instruction"]}
 
 
 def action(tools: Iterable[Tool]) -> dict[str, Json]:
