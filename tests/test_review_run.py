@@ -210,7 +210,6 @@ def test_the_yield_table_adds_up(half: Path) -> None:
 
 
 def test_the_plot_is_a_figure_with_all_bars(half: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     figure = Run.open(half).plot()
     above, below = figure.axes
     assert len(above.patches) == 6

@@ -55,7 +55,7 @@ class VllmEngine:
         """Load the model. Raises InputError (no such model) or MachineError."""
         path = local_path(self.config.model)
         if path != self.config.model:
-            _QUIET["HF_HUB_OFFLINE"] = "1"
+            os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it is in the cache, whole
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from trajgen.engines import Completion, Request
@@ -46,13 +47,12 @@ class OpenAIEngine:
         """Connect, and settle which model answers. Raises MachineError when it cannot serve."""
         await self.close()
         self._connection.open()
-        try:
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.close)
             self.model = self._choose_model(await self._served())
             if self._config.tokenizer:
                 await asyncio.to_thread(self._tokens)
-        except BaseException:
-            await self.close()
-            raise
+            undo.pop_all()
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request. Raises RequestError, EngineDead or Timeout."""
