@@ -221,6 +221,7 @@ class Counting:
     """A real environment for the test: answers by code and keeps count."""
 
     name = "counting"
+    takes_state = True
     opened = closed = 0
     seen: list[Answer] = []
 
@@ -239,6 +240,9 @@ class Counting:
 
     def observe(self, made: Call, answer: Answer) -> None:
         Counting.seen.append(answer)
+
+    def reached(self) -> bool | None:
+        return None
 
     def close(self) -> None:
         Counting.closed += 1

@@ -98,9 +98,12 @@ class RolloutConfig(Model):
 
 
 class WorldConfig(Model):
-    """What answers tool calls: the world model (`llm`), or `package.module:Class`."""
+    """What answers tool calls: the world model (`llm`), tools declared in the domain file
+    (`declared`), a real environment (`tau2`, `textworld`, `scienceworld`), or
+    `package.module:Class`. `domain` says which one of a real environment's."""
 
     kind: str = "llm"
+    domain: str = ""
     examples: int = Field(2, ge=0, le=20)
 
 

@@ -26,7 +26,7 @@ from trajgen.collect import Collector
 from trajgen.config import Pipeline
 from trajgen.dispatch import Dispatch
 from trajgen.ids import digest
-from trajgen.loading import find, load_object
+from trajgen.loading import find
 from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
@@ -36,6 +36,7 @@ from trajgen.review.run import Run
 from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.worker import Job
+from trajgen.worlds import make_world
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
@@ -72,7 +73,7 @@ class Loaded:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
         if self.pipeline.world.kind != "llm":
-            load_object(self.pipeline.world.kind)
+            make_world(self.pipeline.world)
         check(self.pipeline)
 
     def job(self) -> Job:

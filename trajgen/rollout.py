@@ -50,6 +50,7 @@ class Rollout:
         self.verdict = "failure"
         self.instruction = ""
         self.fault_at = planned_call(task)
+        self.reached: bool | None = None
 
     async def play(self) -> Trajectory:
         """The finished trajectory, reasons included.
@@ -67,7 +68,14 @@ class Rollout:
         except TimeoutError as error:
             raise Timeout(f"not finished within {self.limits.seconds:g} s", self.task.id) from error
         return assemble(
-            self.stage, self.task, self.messages, self.steps, self.ledger, self.verdict, end
+            self.stage,
+            self.task,
+            self.messages,
+            self.steps,
+            self.ledger,
+            self.verdict,
+            end,
+            self.reached,
         )
 
     async def _turns(self) -> None:
@@ -78,6 +86,7 @@ class Rollout:
         self.episode = self.stage.world.begin(scene)
         try:
             await self._converse()
+            self.reached = self.episode.reached()
         finally:
             self.episode.close()
 

@@ -23,7 +23,8 @@ async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> tuple[str, list
     The scenario may change the initial state by effects that fit; `ledger` then starts there.
     """
     seed = stage.seeds[task.seed_id]
-    may_change = bool(ledger.state) and task.strategy in CHANGES_STATE
+    prepares = stage.world.takes_state and task.strategy in CHANGES_STATE
+    may_change = bool(ledger.state) and prepares
     question = _question(stage, task, seed, ledger, may_change)
 
     def check(answer: dict[str, Json]) -> list[Reason]:

@@ -9,11 +9,10 @@ from trajgen.cast import Cast
 from trajgen.config import Pipeline
 from trajgen.engines import Engine
 from trajgen.ledger import Ledger
-from trajgen.loading import load_object
 from trajgen.prompts import Prompts
 from trajgen.records import Domain, Seed
 from trajgen.seeds import SeedSet, initial_state
-from trajgen.worlds import World
+from trajgen.worlds import World, make_world
 from trajgen.worlds.llm import Examples, LlmWorld
 
 
@@ -59,8 +58,6 @@ def make_stage(
 
 
 def _make_world(cast: Cast, examples: Mapping[str, Examples]) -> World:
-    kind = cast.pipeline.world.kind
-    if kind == "llm":
+    if cast.pipeline.world.kind == "llm":
         return LlmWorld(cast, examples, cast.engine("world").model)
-    world: World = load_object(kind)(cast.pipeline.world)
-    return world
+    return make_world(cast.pipeline.world)

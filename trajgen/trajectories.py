@@ -35,10 +35,12 @@ def assemble(
     ledger: Ledger,
     verdict: str,
     end: End,
+    reached: bool | None = None,
 ) -> Trajectory:
     """The trajectory of a rollout that ended, with every reason against keeping it.
 
-    `verdict` is the outcome as the user saw it.
+    `verdict` is the outcome as the user saw it; `reached` whether a world that can tell says
+    that the goal of the seed's task holds.
     """
     domain, cast = stage.domains[task.domain], stage.cast
     sizes = cast.engine("agent").count_tokens(tuple(messages), domain.tools) if messages else []
@@ -55,7 +57,7 @@ def assemble(
         fault=task.fault,
         state_initial=ledger.touched_initial(),
         state_final=ledger.touched_final(),
-        outcome=_outcome(stage, task, ledger, verdict, end.how),
+        outcome=_outcome(stage, task, ledger, verdict, end.how, reached),
         scores=end.json(),
         n_turns=sum(m["role"] == "user" for m in messages),
         n_tool_calls=len(steps),
@@ -101,13 +103,17 @@ def _broken_off(reasons: list[Reason], cause: Reason) -> list[Reason]:
     return list(dict.fromkeys([cause, *own]))
 
 
-def _outcome(stage: Stage, task: Task, ledger: Ledger, verdict: str, how: str) -> str:
+def _outcome(
+    stage: Stage, task: Task, ledger: Ledger, verdict: str, how: str, reached: bool | None
+) -> str:
     """By code where the seed's goal still is the task's goal; else what the user concluded."""
     if how != "done":
         return "failure"
     goal = stage.seeds[task.seed_id].goal
-    if task.strategy != "rephrase" or not goal:
+    if task.strategy != "rephrase" or (not goal and reached is None):
         return verdict
-    if all(holds(ledger.state, condition) for condition in goal):
+    if reached is None:
+        reached = all(holds(ledger.state, condition) for condition in goal)
+    if reached:
         return "success"
     return "refusal" if verdict == "refusal" else "failure"

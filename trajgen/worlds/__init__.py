@@ -8,12 +8,15 @@ Crash rule: an episode holds no result; when it is lost, its rollout is planned 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from trajgen.ledger import Ledger
+from trajgen.loading import load_object
 from trajgen.records import Call, Domain, Json, Reason, Seed, Task
+
+if TYPE_CHECKING:
+    from trajgen.config import WorldConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +57,38 @@ class Episode(Protocol):
     def observe(self, call: Call, answer: Answer) -> None:
         """Told of the answer that was given in the end, a planned fault included."""
 
+    def reached(self) -> bool | None:
+        """Whether the goal of the seed's task holds now; None where the world cannot tell."""
+
     def close(self) -> None:
         """Free what the episode holds."""
 
 
 class World(Protocol):
-    """Begins episodes; `name` is what rows carry as `world_model`."""
+    """Begins episodes.
+
+    `name` is what rows carry as `world_model`. `takes_state` says whether an episode can
+    begin in any state of its domain; a world without it begins where its seed's task does,
+    so a scenario prepares nothing there.
+    """
 
     name: str
+    takes_state: bool
 
     def begin(self, scene: Scene) -> Episode:
         """A fresh episode in the scene's state."""
 
 
-Options = Mapping[str, Json]
+KINDS = {
+    "declared": "trajgen.worlds.declared:DeclaredWorld",
+    "tau2": "trajgen.worlds.tau2:Tau2World",
+    "textworld": "trajgen.worlds.textworld:TextWorldWorld",
+    "scienceworld": "trajgen.worlds.scienceworld:ScienceWorldWorld",
+}
+
+
+def make_world(config: WorldConfig) -> World:
+    """The world of a `world:` section that is not a model; `kind` may be
+    `package.module:Class`. Raises InputError when there is none."""
+    world: World = load_object(KINDS.get(config.kind, config.kind))(config)
+    return world

@@ -70,6 +70,7 @@ class LlmWorld:
     cast: Cast
     examples: Mapping[str, Examples]
     name: str
+    takes_state: bool = True
 
     def begin(self, scene: Scene) -> LlmEpisode:
         """A fresh episode; its prompt opens with what all episodes of the domain share."""
@@ -150,6 +151,10 @@ class LlmEpisode:
             speech("assistant", self.said or json.dumps(kept, ensure_ascii=False)),
         ]
         self.asked = self.said = ""
+
+    def reached(self) -> bool | None:
+        """A model cannot tell; the ledger and the user can."""
+        return None
 
     def close(self) -> None:
         """Nothing to free."""
