@@ -62,6 +62,9 @@ PLACEMENT = (
 )
 
 
+UNDECISIVE = ("cluster", "fidelity")  # sections that no row depends on
+
+
 class RoleConfig(Model):
     """Who plays a role, and how it samples. `max_tokens` bounds one answer."""
 
@@ -154,6 +157,36 @@ class ShardsConfig(Model):
     rows: int = Field(512, ge=1, le=1_000_000)
 
 
+Bar = Annotated[float, Field(ge=0, le=1)]
+
+
+class BarsConfig(Model):
+    """The least that a world model has to reach of each figure; none is no bar."""
+
+    precondition_applicable: Bar | None = None
+    precondition_inapplicable: Bar | None = None
+    effects_exact: Bar | None = None
+    observation_exact: Bar | None = None
+    observation_field_f1: Bar | None = None
+    consistency_ratio: float | None = Field(None, ge=0)
+
+
+class FidelityConfig(Model):
+    """What a run requires of its world model before it plays: `require`, measured on `n`
+    seeds of the real world `world`, with rollouts in both worlds where `replay` is true."""
+
+    world: str
+    n: int = Field(20, ge=1)
+    replay: bool = True
+    require: BarsConfig = BarsConfig()
+
+    @model_validator(mode="after")
+    def _measured(self) -> FidelityConfig:
+        if self.require.consistency_ratio is not None and not self.replay:
+            raise ValueError("require.consistency_ratio is measured with replay: true")
+        return self
+
+
 class ClusterConfig(Model):
     """Where workers run: `local` Ray, a Ray address, `auto`, or `inline` in this process.
 
@@ -191,6 +224,7 @@ class Pipeline(Model):
     keep: tuple[Outcome, ...] = get_args(Outcome)
     shards: ShardsConfig = ShardsConfig()
     cluster: ClusterConfig = ClusterConfig()
+    fidelity: FidelityConfig | None = None
     prompts: str | None = None
     seed: int = 0
 
@@ -220,7 +254,8 @@ class Pipeline(Model):
     def decisive(self) -> dict[str, Any]:
         """The part of `saved()` that decides what the rows hold."""
         data = self.saved()
-        data.pop("cluster")
+        for key in UNDECISIVE:
+            data.pop(key, None)
         for engine in data["engines"].values():
             for key in PLACEMENT:
                 engine.pop(key, None)

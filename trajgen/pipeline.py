@@ -25,6 +25,8 @@ from trajgen.cluster import Hire, check, n_workers, open_cluster
 from trajgen.collect import Collector
 from trajgen.config import Pipeline
 from trajgen.dispatch import Dispatch
+from trajgen.fidelity.gate import pass_gate, required
+from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
 from trajgen.loading import find
 from trajgen.pipeline_file import load_pipeline
@@ -45,12 +47,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A pipeline with its prompts; `near` is the folder of its file."""
+
+    pipeline: Pipeline
+    prompts: Prompts
+    near: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A pipeline with what it names: its seeds and prompts."""
 
     pipeline: Pipeline
     seeds: SeedSet
     prompts: Prompts
+    near: Path = Path()
 
     @property
     def digest(self) -> str:
@@ -65,8 +77,7 @@ class Loaded:
     @property
     def in_flight(self) -> int:
         """Rollouts a worker plays at once."""
-        agent = self.pipeline.engines[self.pipeline.roles.agent.engine]
-        return self.pipeline.cluster.in_flight or math.ceil(IN_FLIGHT_PER_SEQ * agent.max_num_seqs)
+        return in_flight(self.pipeline)
 
     def check(self) -> None:
         """Raises InputError for what can be known to be wrong before anything is written:
@@ -74,6 +85,8 @@ class Loaded:
         filters.select(self.pipeline.filters)
         if self.pipeline.world.kind != "llm":
             make_world(self.pipeline.world)
+        if self.pipeline.fidelity:
+            make_world(parse_world(self.pipeline.fidelity.world)[0])
         check(self.pipeline)
 
     def job(self) -> Job:
@@ -94,10 +107,25 @@ class Loaded:
 
 def load(path: str | Path, overrides: Iterable[str] = (), limit: int | None = None) -> Loaded:
     """The pipeline at `path` with its seeds and prompts. Raises InputError."""
+    opened = open_pipeline(path, overrides, limit)
+    pipeline, near = opened.pipeline, opened.near
+    return Loaded(pipeline, load_seeds(pipeline.seeds, near), opened.prompts, near)
+
+
+def open_pipeline(
+    path: str | Path, overrides: Iterable[str] = (), limit: int | None = None
+) -> Opened:
+    """The pipeline at `path` with its prompts; no seed is read. Raises InputError."""
     file = find(str(path))
     pipeline = load_pipeline(file, list(overrides), limit)
     folder = find(pipeline.prompts, file.parent) if pipeline.prompts else None
-    return Loaded(pipeline, load_seeds(pipeline.seeds, file.parent), Prompts(folder))
+    return Opened(pipeline, Prompts(folder), file.parent)
+
+
+def in_flight(pipeline: Pipeline) -> int:
+    """Rollouts a worker plays at once."""
+    agent = pipeline.engines[pipeline.roles.agent.engine]
+    return pipeline.cluster.in_flight or math.ceil(IN_FLIGHT_PER_SEQ * agent.max_num_seqs)
 
 
 def run(
@@ -127,6 +155,9 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     pipeline = loaded.pipeline
     collector = Collector(folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target)
     if not collector.finished:
+        if (section := pipeline.fidelity) is not None:
+            wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
+            run_to_end(pass_gate(wanted, section.require, folder.path))
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
     folder.finish(collector.next_shard - 1)

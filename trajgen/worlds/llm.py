@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trajgen.cast import Cast, Question, speech
+from trajgen.filters.structure import parsed
 from trajgen.filters.world import is_failure, judge
 from trajgen.ids import canonical
-from trajgen.pointers import excerpt
+from trajgen.pointers import MISSING, excerpt
 from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of
 from trajgen.schemas import world_answer
 from trajgen.worlds import Answer, Scene
@@ -49,13 +50,17 @@ class Examples:
     def nearest(self, call: Call, count: int) -> list[Example]:
         """Up to `count` results of the same tool: the most similar calls, one failure among
         them when there is one, so that both forms are known."""
-        known = list(self._by_tool.get(call.tool, {}).values())
+        known = self.results(call)
         ranked = sorted(known, key=lambda e: -_overlap(e.arguments, call.arguments))
         chosen = ranked[:count]
         failures = [example for example in ranked if example.failed]
         if count > 1 and failures and not any(example.failed for example in chosen):
             chosen[-1] = failures[0]
         return chosen
+
+    def results(self, call: Call) -> list[Example]:
+        """Every known result that may be shown with `call`."""
+        return list(self._by_tool.get(call.tool, {}).values())
 
     def in_json(self, tool: str) -> bool:
         """Whether every known result of `tool` is a JSON object or array."""
@@ -96,6 +101,7 @@ class LlmEpisode:
     messages: list[Message]
     asked: str = ""
     said: str = ""
+    given: Answer | None = None
     seen: list[Message] = field(default_factory=list)
 
     async def step(self, call: Call) -> Answer:
@@ -120,7 +126,7 @@ class LlmEpisode:
             "observation": given.text[:REFUSED_CHARS],
         }
         verdicts = tuple(Reason(p.code, call.message, p.detail) for p in given.problems)
-        return Answer(
+        self.given = Answer(
             applies=answer["applies"],
             why=answer["why"],
             effects=tuple(answer["effects"]),
@@ -129,16 +135,19 @@ class LlmEpisode:
             attempts=given.attempts,
             verdicts=verdicts,
         )
+        return self.given
 
     def observe(self, call: Call, answer: Answer) -> None:
-        """Append the call and the answer that stands, a planned fault included."""
+        """Append the call and the answer that stands: its own word for word, another (a
+        planned fault, the truth) as if it had answered so."""
         in_json = self.world.examples[self.scene.domain.name].in_json(call.tool)
         kept = {
             "applies": answer.applies,
             "why": answer.why,
             "effects": list(answer.effects),
-            "observation": json.loads(answer.observation) if in_json else answer.observation,
+            "observation": _in_form(answer.observation, in_json),
         }
+        own = self.said if answer is self.given else ""
         function = {"name": call.tool, "arguments": call.arguments}
         made = {"id": call.id, "type": "function", "function": function}
         self.seen += [
@@ -148,9 +157,9 @@ class LlmEpisode:
         asked = self.asked or self._prompt(call, None)
         self.messages += [
             speech("user", asked),
-            speech("assistant", self.said or json.dumps(kept, ensure_ascii=False)),
+            speech("assistant", own or json.dumps(kept, ensure_ascii=False)),
         ]
-        self.asked = self.said = ""
+        self.asked, self.said, self.given = "", "", None
 
     def reached(self) -> bool | None:
         """A model cannot tell; the ledger and the user can."""
@@ -210,6 +219,14 @@ def observed(observation: Json) -> str:
     if isinstance(observation, str):
         return observation
     return json.dumps(observation, ensure_ascii=False)
+
+
+def _in_form(observation: str, in_json: bool) -> Json:
+    """An observation in the form that is asked for; text in place of JSON is an error."""
+    if not in_json:
+        return observation
+    data = parsed(observation)
+    return {"error": observation} if data is MISSING else data
 
 
 def canonical_head(state: Json) -> str:
