@@ -5,7 +5,6 @@ Crash rule: a life is an episode and its ledger; nothing of it outlives the meas
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import TracebackType
 
 from trajgen.errors import MachineError
@@ -76,6 +75,3 @@ class Life:
         trace: TracebackType | None,
     ) -> None:
         self.episode.close()
-
-
-WorldOf = Callable[[Seed], World]

@@ -5,12 +5,11 @@ Crash rule: nothing is written; it is done again from the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from trajgen.cluster import make_local_engines
 from trajgen.config import Pipeline
-from trajgen.engines import Engine
 from trajgen.errors import InputError
 from trajgen.fidelity.predict import predict
 from trajgen.fidelity.replay import replay, tellable
@@ -25,6 +24,7 @@ from trajgen.ids import digest
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Seed, calls_of
 from trajgen.stage import Stage, make_stage
+from trajgen.worlds import make_world
 
 Tell = Callable[[str], None]
 REPORTS = 10  # lines of progress in each part
@@ -66,14 +66,15 @@ async def measure(job: Measure, tell: Tell) -> dict[str, Json]:
     if not job.seeds:
         raise InputError("no seed calls a tool", job.real.name)
     engines = make_local_engines(job.pipeline)
-    real = _stage(job.pipeline.model_copy(update={"world": job.real.config}), job, engines)
+    stage = make_stage(job.pipeline, job.real.seeds, job.prompts, engines, "fidelity")
+    real = replace(stage, world=make_world(job.real.config))
     asked = await lessons(real, job.seeds)
     goals = await tellable(real, job.seeds) if job.replay else []
     _announce(job, asked, goals, tell)
     try:
         for name in _needed(job, bool(goals)):
             await engines[name].start()
-        return await _ask_model(job, engines, real, asked, goals, tell)
+        return await _ask_model(job, stage, real, asked, goals, tell)
     finally:
         for engine in engines.values():
             await engine.close()
@@ -81,13 +82,12 @@ async def measure(job: Measure, tell: Tell) -> dict[str, Json]:
 
 async def _ask_model(
     job: Measure,
-    engines: Mapping[str, Engine],
+    stage: Stage,
     real: Stage,
     asked: list[Lesson],
     goals: list[Seed],
     tell: Tell,
 ) -> dict[str, Json]:
-    stage = _stage(job.pipeline, job, engines)
     steps = _Progress(sum(len(lesson.asked) for lesson in asked), "answers", tell)
     rolls = _Progress(len(goals), "seeds rolled out", tell)
 
@@ -100,13 +100,8 @@ async def _ask_model(
         again = await replay(
             real, lambda seed: unseen_stage(stage, seed), goals, job.at_once, rolls.step
         )
-    return figures(
-        job.real.name, stage.world.name, [score for each in scores for score in each], again
-    )
-
-
-def _stage(pipeline: Pipeline, job: Measure, engines: Mapping[str, Engine]) -> Stage:
-    return make_stage(pipeline, job.real.seeds, job.prompts, engines, "fidelity")
+    model = unseen_stage(stage, job.seeds[0]).world.name  # an engine may learn it at its start
+    return figures(job.real.name, model, [score for each in scores for score in each], again)
 
 
 def _needed(job: Measure, rolls_out: bool) -> list[str]:
@@ -140,5 +135,5 @@ class _Progress:
     def step(self) -> None:
         """One more is done."""
         self.done += 1
-        if self.done == self.n or self.done % max(1, self.n // REPORTS) == 0:
+        if self.done == self.n or self.done % -(-self.n // REPORTS) == 0:
             self.tell(f"{self.done} of {self.n} {self.what}")

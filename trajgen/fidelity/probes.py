@@ -141,7 +141,8 @@ def _others_own(moment: Moment) -> Made:
 
 def _wrong_state(moment: Moment) -> Made:
     for value, entity, others in _entities(moment):
-        states = [key for key in entity if _is_state(key, [entity, *others.values()])]
+        own = [key for key, value in entity.items() if not _is_id(moment, value)]
+        states = [key for key in own if _is_state(key, [entity, *others.values()])]
         for name, other in others.items():
             if any(key in other and not equal(other[key], entity[key]) for key in states):
                 yield from _with(moment, value, name)

@@ -1,4 +1,7 @@
-"""The real world's side: what it answers to the calls of the seeds, and to the probes."""
+"""The real world's side: what it answers to the calls of the seeds, and to the probes.
+
+A seed is followed for as many calls as a rollout may make. Crash rule: nothing is kept.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from trajgen.fidelity.steps import GOLDEN, Asked, Lesson
 from trajgen.records import Seed, calls_of
 from trajgen.stage import Stage
 
-PROBES = 2  # for each real call
+PROBES = 2  # beside each real call, and at the end
 
 
 async def lessons(stage: Stage, seeds: Sequence[Seed]) -> list[Lesson]:
@@ -22,11 +25,12 @@ async def lessons(stage: Stage, seeds: Sequence[Seed]) -> list[Lesson]:
 async def _lesson(stage: Stage, seed: Seed, values: Values) -> Lesson:
     asked: list[Asked] = []
     calls = list(calls_of(seed.messages))
+    most = min(len(calls), stage.pipeline.limits.tool_calls)
     with Life(stage, stage.world, seed) as life:
         changed = False
-        for after in range(len(calls) + 1):
+        for after in range(most + 1):
             asked += await _probed(life, after, changed, values)
-            if after < len(calls):
+            if after < most:
                 before = life.ledger.hash
                 truth = await life.live(calls[after])
                 changed = life.ledger.hash != before
