@@ -85,9 +85,9 @@ class Loaded:
         filters.select(self.pipeline.filters)
         if self.pipeline.world.kind != "llm":
             make_world(self.pipeline.world)
+        check(self.pipeline)
         if self.pipeline.fidelity:
             make_world(parse_world(self.pipeline.fidelity.world)[0])
-        check(self.pipeline)
 
     def job(self) -> Job:
         return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)

@@ -66,7 +66,7 @@ def _precondition(axes: Axes, found: Mapping[str, Json]) -> None:
 def _effects(axes: Axes, found: Mapping[str, Json]) -> None:
     sizes = found["effects"]["by_changed"]
     _columns(axes, [(name, counts, "exact") for name, counts in sizes.items()], (GREEN,))
-    axes.set_title("Effects, by number of changed fields")
+    axes.set_title("Effects, by changed fields")
 
 
 def _columns(axes: Axes, bars: Bars, colours: Sequence[str]) -> None:
@@ -78,6 +78,7 @@ def _columns(axes: Axes, bars: Bars, colours: Sequence[str]) -> None:
         text = "–" if value is None else f"{value:.0%}\n{counts[key]} of {counts['n']}"
         axes.text(place, (value or 0.0) + 0.02, text, ha="center", va="bottom", fontsize="small")
     axes.set_xticks(places, [name for name, _, _ in bars])
+    axes.set_xlim(-0.65, len(bars) - 0.35)
     axes.set_ylim(0, 1.2)
     axes.set_yticks(QUARTERS, IN_PERCENT)
 
@@ -103,7 +104,7 @@ def _per_tool(axes: Axes, tools: Sequence[tuple[str, Mapping[str, Json]]]) -> No
             axes.text((got or 0.0) + 0.005, place, text, va="center", fontsize="xx-small")
     axes.set_yticks(range(len(tools)), [name for name, _ in tools])
     axes.set_xlim(0, 1.08)
-    axes.invert_yaxis()
+    axes.set_ylim(len(tools) - 0.4, -0.6)
     axes.set_title("By tool")
     axes.set_xticks(QUARTERS, IN_PERCENT)
 

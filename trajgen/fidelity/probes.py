@@ -76,24 +76,19 @@ def probes(
     ledger: Ledger,
     made_change: bool,
     values: Values,
-    most: int,
-) -> list[tuple[str, Call]]:
-    """Up to `most` probes, each of another kind, before real call `after` of `seed` or, with
-    `after` their number, at its end: (kind, call) pairs."""
+) -> Iterator[tuple[str, Call]]:
+    """The probes before real call `after` of `seed` or, with `after` their number, at its end:
+    at most one of each kind, in a drawn order, as (kind, call) pairs."""
     calls = list(calls_of(seed.messages))
     chance = stream("probes", seed.id, after)
     moment = Moment(domain, calls, after, ledger, made_change, values, chance)
-    kinds = chance.sample(sorted(KINDS), len(KINDS))
     known = {_key(call.tool, call.arguments) for call in calls[after : after + 1]}
-    found: list[tuple[str, Call]] = []
-    for kind in kinds:
+    for kind in chance.sample(sorted(KINDS), len(KINDS)):
         possible = (m for m in KINDS[kind](moment) if _key(*m) not in known and _fits(domain, *m))
-        made = next(possible, None) if len(found) < most else None
-        if made is not None:
+        if (made := next(possible, None)) is not None:
             known.add(_key(*made))
             at = calls[min(after, len(calls) - 1)].message
-            found.append((kind, Call(f"probe_{after}_{kind}", *made, at)))
-    return found
+            yield kind, Call(f"probe_{after}_{kind}", *made, at)
 
 
 def _key(tool: str, arguments: Arguments) -> str:

@@ -39,6 +39,13 @@ async def _lesson(stage: Stage, seed: Seed, values: Values) -> Lesson:
 
 
 async def _probed(life: Life, after: int, changed: bool, values: Values) -> list[Asked]:
-    domain = life.stage.domains[life.seed.domain]
-    made = probes(life.seed, domain, after, life.ledger, changed, values, PROBES)
-    return [Asked(kind, after, call, await life.ask(call)) for kind, call in made]
+    """Up to PROBES beside one call: one that does not apply where there is any, and others as
+    they were drawn."""
+    domain, found = life.stage.domains[life.seed.domain], list[Asked]()
+    for kind, call in probes(life.seed, domain, after, life.ledger, changed, values):
+        found.append(Asked(kind, after, call, await life.ask(call)))
+        if len(found) >= PROBES and not all(each.truth.applies for each in found):
+            break
+    chosen = sorted(found, key=lambda each: each.truth.applies)[:1]
+    others = [each for each in found if each not in chosen]
+    return [*chosen, *others][:PROBES]
