@@ -29,7 +29,7 @@ from trajgen.ids import canonical
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Seed
 from trajgen.schemas import validator
-from trajgen.worlds import Scene
+from trajgen.worlds import Answer, Scene
 from trajgen.worlds.llm import REFUSED_CHARS, STATE_CHARS, Examples, LlmEpisode, LlmWorld, observed
 
 GET = Call("call_0", "get_order", {"order_id": "W101"}, 1)
@@ -82,6 +82,23 @@ def test_what_was_answered_comes_back_word_for_word() -> None:
     assert last.messages[len(first.messages)] == {"role": "assistant", "content": text}
     assert len(last.messages) == len(first.messages) + 2
     assert last.context["messages"][1]["content"] == answer.observation
+
+
+def test_an_answer_that_does_not_stand_is_not_remembered() -> None:
+    actor = Actor({"world": [world({"status": "a lie"}), world(PENDING), world(PENDING)]})
+    episode = begin(actor)
+    asyncio.run(episode.step(CUT))  # a question that nothing comes of
+    lie = asyncio.run(episode.step(GET))
+    truth = Answer(False, "it is gone", (), "Error: no such order", "real")
+    assert lie != truth
+    episode.observe(GET, truth)
+    asyncio.run(episode.step(GET))
+    shown = prompt(actor.requests[-1])
+    assert "a lie" not in shown
+    assert shown.count("Call: ") == 2
+    told = json.loads(actor.requests[-1].messages[2]["content"])
+    assert told["observation"] == {"error": "Error: no such order"}  # in the form that is asked for
+    assert (told["applies"], told["why"]) == (False, "it is gone")
 
 
 def test_a_planned_fault_is_told_as_if_it_had_answered_so() -> None:
