@@ -11,7 +11,6 @@ from trajgen.ledger import Ledger
 from trajgen.records import Json, Message, Reason, Seed, Step, Task, Trajectory, calls_of
 from trajgen.stage import Stage
 
-SAME_WISH = ("rephrase", "entity_swap", "extend", "compose")  # what the seed wants, and more
 FOLLOWS = ("no_final_answer", "unanswered_call", "bad_effect")  # from an end before its time
 
 
@@ -102,9 +101,10 @@ def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
 
 
 def _nothing_done(trajectory: Trajectory, seed: Seed) -> bool:
-    """Whether a wish that took calls in the seed is said to be fulfilled by words alone."""
-    same_wish = trajectory.strategy in SAME_WISH and any(calls_of(seed.messages))
-    return same_wish and trajectory.outcome == "success" and not trajectory.n_tool_calls
+    """Whether a wish is said to be fulfilled by words alone: every strategy asks for wishes
+    that tools serve, so where the seed took calls a success does."""
+    words_alone = trajectory.outcome == "success" and not trajectory.n_tool_calls
+    return words_alone and any(calls_of(seed.messages))
 
 
 def _broken_off(reasons: list[Reason], cause: Reason) -> list[Reason]:
