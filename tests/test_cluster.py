@@ -124,7 +124,7 @@ def test_a_shared_engine_as_actors(
     trajgen.run(write_pipeline(tmp_path / "a", **changes), tmp_path / "inline")
     pipeline = write_pipeline(tmp_path / "b", **changes, cluster=LOCAL)
     started: list[int] = []
-    with nothing_left(), watched(lambda: started.append(len(ray_actors("_EngineActor")))):
+    with nothing_left(), watched(lambda: started.append(len(ray_actors("EngineActor")))):
         run = trajgen.run(pipeline, tmp_path / "ray")
     assert rows(run.path) == rows(tmp_path / "inline")
     assert max(started) == worlds
@@ -162,7 +162,7 @@ def test_a_worker_killed_again_and_again(tmp_path: Path) -> None:
         committed = len(list((tmp_path / "run" / "shards").glob("train-*.parquet")))
         if now < next_at[0] or len(killed) >= 5 or committed < len(killed):
             return
-        for actor in ray_actors("_WorkerActor"):
+        for actor in ray_actors("WorkerActor"):
             if actor.pid not in killed:
                 actor.send_signal(signal.SIGKILL)
                 killed.append(actor.pid)

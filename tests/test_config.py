@@ -10,7 +10,15 @@ import pytest
 from pydantic import ValidationError
 
 from tests.pipeline_files import CANARY, job, load, mistake
-from trajgen.config import PLACEMENT, STRATEGIES, EngineConfig, Pipeline, RoleConfig
+from trajgen.config import (
+    ALWAYS_READ,
+    PLACEMENT,
+    READ_BY,
+    STRATEGIES,
+    EngineConfig,
+    Pipeline,
+    RoleConfig,
+)
 from trajgen.ids import digest
 
 
@@ -195,3 +203,24 @@ def test_the_defaults_written_out_are_the_same_run(file: Path) -> None:
 
 def test_placement_names_fields_of_an_engine() -> None:
     assert set(PLACEMENT) <= set(EngineConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("engine", "unread"),
+    [
+        ({"kind": "vllm", "max_model_len": 512, "replicas": 2}, []),
+        (
+            {"kind": "openai", "max_model_len": 512, "cpu_kvcache_gb": 2},
+            ["cpu_kvcache_gb", "max_model_len"],
+        ),
+        ({"kind": "scripted", "retries": 1, "script": {}}, ["retries"]),
+        ({"kind": "mine:Engine", "retries": 1}, []),
+    ],
+)
+def test_an_engine_says_which_keys_it_does_not_read(engine: Any, unread: list[str]) -> None:
+    assert EngineConfig.model_validate(engine).unread() == unread
+
+
+def test_every_key_of_an_engine_is_read_by_some_kind() -> None:
+    read = {*ALWAYS_READ, *(key for keys in READ_BY.values() for key in keys)}
+    assert read == set(EngineConfig.model_fields)

@@ -263,3 +263,24 @@ def test_a_secret_is_not_in_the_traceback_of_a_mistake(
     text = "".join(traceback.format_exception(caught.value))
     assert "ValidationError" in text
     assert CANARY not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("name: a\nname: b\n", 2), ("limits:\n  turns: 1\n  turns: 2\n", 3)]
+)
+def test_a_key_given_twice_is_refused_with_its_line(file: Path, text: str, line: int) -> None:
+    file.write_text(text, "utf-8")
+    with pytest.raises(InputError, match=r"'\w+' is given twice") as caught:
+        read_yaml(file)
+    assert caught.value.where == f"{file}:{line}"
+
+
+def test_a_merge_may_be_overridden(file: Path) -> None:
+    file.write_text("base: &base {a: 1}\nmine:\n  <<: *base\n  a: 2\n", "utf-8")
+    assert read_yaml(file)["mine"] == {"a": 2}
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(file: Path) -> None:
+    said = mistake(file, job(), "engines.main.base_url=http://me:hunter2@host/v1")
+    assert "engines.main.base_url: holds a user or password" in said
+    assert "hunter2" not in said

@@ -142,3 +142,19 @@ def test_judged_keeps_order_codes_once_and_the_scores() -> None:
     assert again.scores["ended"] == "done"
     assert [r["at"] for r in again.scores["reasons"]] == [1, None, 2]
     assert judged(found, []) is found
+
+
+def talk(verdict: str, strategy: str) -> tuple[str, ...]:
+    """The reasons against a conversation without a call, on a seed that calls tools."""
+    said = [MESSAGES[0], {"role": "assistant", "content": "All of that is done for you now."}]
+    task = replace(TASK, strategy=strategy)
+    return assemble(stage(Actor()), task, said, [], Ledger(STATE), verdict, DONE).reasons
+
+
+@pytest.mark.parametrize("strategy", ["entity_swap", "new_scenario"])
+def test_success_without_a_call_where_the_seed_took_some_reaches_no_goal(strategy: str) -> None:
+    assert talk("success", strategy) == ("goal_not_reached",)
+
+
+def test_a_refusal_may_need_no_call() -> None:
+    assert talk("refusal", "entity_swap") == ()

@@ -253,8 +253,9 @@ def _seeds_check(arguments: Arguments) -> None:
 
 
 def _seeds_import(arguments: Arguments) -> None:
-    from trajgen.importers import import_source, write_domain
+    from trajgen.importers import import_source, refuse_filled, write_domain
 
+    refuse_filled(Path(arguments.out))  # before minutes of reading
     imported = import_source(arguments.source)
     write_domain(imported, Path(arguments.out))
     for entry in imported.refused:

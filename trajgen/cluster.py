@@ -14,17 +14,17 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from trajgen.actors import EngineActor, WorkerActor, adapters, short
 from trajgen.config import ClusterConfig, EngineConfig, Pipeline
 from trajgen.dispatch import Handle
-from trajgen.engines import Completion, Engine, Request, make_engine
-from trajgen.errors import EngineDead, InputError, MachineError, TrajgenError
-from trajgen.ids import digest
+from trajgen.engines import Engine, make_engine
+from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.models import local_path
-from trajgen.records import Message, Task, Tool
+from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 
 CLOSE_S = 5.0
@@ -45,13 +45,6 @@ def check(pipeline: Pipeline) -> None:
 def make_local_engines(pipeline: Pipeline) -> dict[str, Engine]:
     """Every engine of the pipeline, in this process."""
     return {name: make_engine(c, adapters(pipeline, name)) for name, c in pipeline.engines.items()}
-
-
-def adapters(pipeline: Pipeline, engine: str) -> tuple[str, ...]:
-    """The adapters that roles use on `engine`."""
-    roles = (pipeline.roles.agent, pipeline.roles.user, pipeline.roles.world)
-    named = [role.adapter for role in roles if role.engine == engine and role.adapter]
-    return tuple(dict.fromkeys(named))
 
 
 def n_workers(pipeline: Pipeline) -> int:
@@ -97,7 +90,7 @@ def _ray(pipeline: Pipeline) -> Iterator[Any]:
             ray.init(**_options(pipeline))
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         raise MachineError(
-            f"Ray does not start ({_short(error)})", cluster.address, "`trajgen doctor` says more."
+            f"Ray does not start ({short(error)})", cluster.address, "`trajgen doctor` says more."
         ) from error
     try:
         yield ray
@@ -163,7 +156,8 @@ class _Hiring:
         self._hired.add(number)
         remote = {name: self._replicas(name, number, again) for name in self.shared}
         agent = self.pipeline.engines[self.pipeline.roles.agent.engine]
-        actor = self._actor(_WorkerActor, agent).remote(self.job, remote)
+        lost = self.ray.exceptions.RayError
+        actor = self._actor(WorkerActor, agent).remote(self.job, remote, lost)
         limit_s = PLACE_S + sum(c.start_timeout_s for c in self.pipeline.engines.values())
         return _RayWorker(self.ray, actor, limit_s)
 
@@ -185,7 +179,7 @@ class _Hiring:
         key = (name, replica)
         if key not in self._engines or (again and not self._alive(self._engines[key])):
             config = self.pipeline.engines[name]
-            maker = self._actor(_EngineActor, config)
+            maker = self._actor(EngineActor, config)
             self._engines[key] = maker.remote(config, adapters(self.pipeline, name))
         return self._engines[key]
 
@@ -227,37 +221,6 @@ class _Hiring:
         )
 
 
-class _WorkerActor:
-    """A Worker as an actor. Errors go back as values: their types cross unchanged."""
-
-    def __init__(self, job: Job, remote: dict[str, list[Any]]) -> None:
-        self.job, self.remote = job, remote
-        self.worker: Worker | None = None
-
-    async def start(self) -> TrajgenError | None:
-        return await _or_error(self._start())
-
-    async def exchange(self, tasks: list[Task]) -> Report:
-        if self.worker is None:
-            raise EngineDead("the worker has not been started")
-        return await self.worker.exchange(tasks)
-
-    async def close(self) -> None:
-        if self.worker is not None:
-            await self.worker.close()
-
-    async def _start(self) -> None:
-        pipeline = self.job.pipeline
-        local = {
-            name: make_engine(config, adapters(pipeline, name))
-            for name, config in pipeline.engines.items()
-            if name not in self.remote
-        }
-        far = {name: _RemoteEngine(pipeline.engines[name], a) for name, a in self.remote.items()}
-        self.worker = Worker(self.job, {**local, **far})
-        await self.worker.start()
-
-
 class _RayWorker:
     """The driver's handle of a worker actor."""
 
@@ -269,7 +232,7 @@ class _RayWorker:
             async with asyncio.timeout(self.limit_s):
                 error = await self.actor.start.remote()
         except self.ray.exceptions.RayError as lost:
-            raise EngineDead(f"the worker was lost while starting ({_short(lost)})") from lost
+            raise EngineDead(f"the worker was lost while starting ({short(lost)})") from lost
         except TimeoutError as late:
             raise MachineError(
                 f"a worker was not ready within {self.limit_s:g} s",
@@ -284,7 +247,7 @@ class _RayWorker:
         try:
             report: Report = await self.actor.exchange.remote(tasks)
         except self.ray.exceptions.RayError as lost:
-            raise EngineDead(f"the worker was lost ({_short(lost)})") from lost
+            raise EngineDead(f"the worker was lost ({short(lost)})") from lost
         return report
 
     async def close(self) -> None:
@@ -293,94 +256,3 @@ class _RayWorker:
                 await self.actor.close.remote()
         with suppress(self.ray.exceptions.RayError):
             self.ray.kill(self.actor)
-
-
-class _EngineActor:
-    """One replica of a shared engine. Several workers start it; it starts once."""
-
-    def __init__(self, config: EngineConfig, adapters: tuple[str, ...]) -> None:
-        self.config, self.adapters = config, adapters
-        self.engine: Engine | None = None
-        self._starting = asyncio.Lock()
-        self._dead = False
-
-    async def start(self) -> str | TrajgenError:
-        """The name of the model that answers."""
-        async with self._starting:
-            error = None if self.engine else await _or_error(self._start())
-        return error or (self.engine.model if self.engine else "")
-
-    def healthy(self) -> bool:
-        return not self._dead
-
-    async def complete(self, request: Request) -> Completion | TrajgenError:
-        if self.engine is None:
-            return EngineDead("the engine has not been started")
-        try:
-            return await self.engine.complete(request)
-        except EngineDead as error:
-            self._dead = True
-            return error
-        except TrajgenError as error:
-            return error
-
-    async def close(self) -> None:
-        if self.engine is not None:
-            await self.engine.close()
-
-    async def _start(self) -> None:
-        engine = make_engine(self.config, self.adapters)
-        await engine.start()
-        self.engine = engine
-
-
-class _RemoteEngine:
-    """A shared engine as rollouts see it: the Engine protocol over the actors of replicas.
-
-    A task keeps to one replica, whose prefix cache knows it.
-    """
-
-    def __init__(self, config: EngineConfig, actors: list[Any]) -> None:
-        self.model, self.actors = config.model or config.kind, actors
-
-    async def start(self) -> None:
-        for answer in await asyncio.gather(*(self._call(a.start) for a in self.actors)):
-            if isinstance(answer, TrajgenError):
-                raise answer
-            self.model = answer
-
-    async def complete(self, request: Request) -> Completion:
-        task = request.id.partition("/")[0]
-        actor = self.actors[int(digest(task)[:8], 16) % len(self.actors)]
-        answer = await self._call(actor.complete, request)
-        if isinstance(answer, TrajgenError):
-            raise answer
-        completion: Completion = answer
-        return completion
-
-    def count_tokens(self, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> list[int]:
-        raise MachineError("tokens are counted by the agent's engine, which is never remote")
-
-    async def close(self) -> None:
-        """The actors serve other workers too; they go with the driver."""
-
-    async def _call(self, method: Any, *arguments: Any) -> Any:
-        import ray
-
-        try:
-            return await method.remote(*arguments)
-        except ray.exceptions.RayError as lost:
-            raise EngineDead(f"the engine's actor was lost ({_short(lost)})") from lost
-
-
-async def _or_error(work: Coroutine[Any, Any, None]) -> TrajgenError | None:
-    try:
-        await work
-    except TrajgenError as error:
-        return error
-    return None
-
-
-def _short(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:300]

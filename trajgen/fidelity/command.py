@@ -10,7 +10,8 @@ from trajgen.errors import InputError
 from trajgen.fidelity.bars import check_bars
 from trajgen.fidelity.measure import Measure, Tell, measure
 from trajgen.fidelity.source import load_real
-from trajgen.pipeline import in_flight, open_pipeline, run_to_end
+from trajgen.loop import run_to_end
+from trajgen.pipeline import in_flight, open_pipeline
 from trajgen.records import Json
 
 SEEDS = 20

@@ -64,18 +64,23 @@ def import_source(source: str) -> Imported:
     return importer(argument)
 
 
-def write_domain(imported: Imported, folder: Path) -> None:
-    """Write a domain folder that the seed loader reads back.
-
-    Raises InputError when `folder` is there and not empty, MachineError when it cannot be
-    written.
-    """
+def refuse_filled(folder: Path) -> None:
+    """Raises InputError when `folder` is there and not empty: an import overwrites nothing."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             "is there already and not empty",
             str(folder),
             "Name a new folder, or remove this one first; an import overwrites nothing.",
         )
+
+
+def write_domain(imported: Imported, folder: Path) -> None:
+    """Write a domain folder that the seed loader reads back.
+
+    Raises InputError when `folder` is there and not empty, MachineError when it cannot be
+    written.
+    """
+    refuse_filled(folder)
     try:
         _write(imported, folder)
     except OSError as error:
