@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from trajgen.records import Call, Domain, Seed
 from trajgen.stage import Stage
-from trajgen.worlds import World
 from trajgen.worlds.llm import Example, Examples, LlmWorld
 
 
@@ -34,13 +33,10 @@ class UnseenExamples(Examples):
 def unseen_stage(stage: Stage, seed: Seed) -> Stage:
     """`stage` with its world model as if `seed` were not among the seeds; a world that is no
     model stays as it is."""
-    return replace(stage, world=_unseen_world(stage, seed))
-
-
-def _unseen_world(stage: Stage, seed: Seed) -> World:
-    if stage.pipeline.world.kind != "llm":
-        return stage.world
+    if not isinstance(stage.world, LlmWorld):
+        return stage
     domain, known = stage.domains[seed.domain], stage.examples[seed.domain]
     seeds = [other for other in stage.seeds.values() if other.domain == seed.domain]
     examples = {domain.name: UnseenExamples(domain, seeds, seed, known)}
-    return LlmWorld(stage.cast, examples, stage.cast.engine("world").model)
+    name = stage.cast.engine("world").model  # known for certain once the engine has started
+    return replace(stage, world=replace(stage.world, examples=examples, name=name))
