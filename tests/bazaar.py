@@ -14,6 +14,7 @@ from typing import Any
 from tests.playing import tool
 from trajgen.importers import Imported, write_domain
 from trajgen.ledger import Ledger
+from trajgen.pointers import EffectError
 from trajgen.records import Call, Domain, Json, Message, Seed
 from trajgen.worlds import Answer, Scene
 
@@ -192,6 +193,13 @@ class Confused(Bazaar):
     def bend(self, call: Call, ledger: Ledger, real: Answer) -> Answer:
         other = "R1005" if call.arguments["order_id"] == "R1004" else "R1004"
         return replace(real, observation=said(STATE["orders"][other]))
+
+
+class Picky(Bazaar):
+    """Can be in no state at all."""
+
+    def begin(self, scene: Scene) -> Market:
+        raise EffectError("/users", "there are too many")
 
 
 # Its seeds: what a user says, and the calls that follow.

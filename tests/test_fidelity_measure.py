@@ -189,6 +189,12 @@ def test_real_effects_that_do_not_fit_are_the_real_worlds_fault() -> None:
             life.go_on(call, odd)
 
 
+def test_a_seed_that_the_real_world_cannot_hold_is_named() -> None:
+    stage = real_stage("Picky")
+    with pytest.raises(InputError, match=r"bazaar cannot be in the state of this seed \(/users"):
+        Life(stage, stage.world, SEEDS[0])
+
+
 # The model's side.
 
 

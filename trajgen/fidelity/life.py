@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from trajgen.errors import MachineError
+from trajgen.errors import InputError, MachineError
 from trajgen.ids import content_id, sampling_seed
 from trajgen.pointers import EffectError
 from trajgen.records import Call, Seed, Task
@@ -23,14 +23,19 @@ def task_of(seed: Seed, persona: str = "plain") -> Task:
 
 
 class Life:
-    """An episode of `world` on the scene of `seed`, and the state that it is in."""
+    """An episode of `world` on the scene of `seed`, and the state that it is in. Raises
+    InputError when the world cannot be in that state."""
 
     def __init__(self, stage: Stage, world: World, seed: Seed) -> None:
         self.stage, self.world, self.seed = stage, world, seed
         self.ledger = stage.ledger(seed)
         self.lived: list[tuple[Call, Answer]] = []
         scene = Scene(stage.domains[seed.domain], seed, task_of(seed), self.ledger)
-        self.episode: Episode = world.begin(scene)
+        try:
+            self.episode: Episode = world.begin(scene)
+        except EffectError as error:
+            what = f"{world.name} cannot be in the state of this seed ({error})"
+            raise InputError(what, seed.id) from error
 
     async def ask(self, call: Call) -> Answer:
         """The answer to `call` now, without living through it.

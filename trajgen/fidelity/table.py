@@ -22,7 +22,7 @@ def table(found: Mapping[str, Json]) -> str:
 def _whole(found: Mapping[str, Json]) -> Iterator[str]:
     yes, no = (found["precondition"][key] for key in ("applicable", "inapplicable"))
     yield _line("call that applies: not refused", yes, "correct")
-    yield _line("call that does not: refused", no, "correct")
+    yield _line("call that does not apply: refused", no, "correct")
     yield _line("effects", found["effects"])
     for size, counts in found["effects"]["by_changed"].items():
         yield _line(f"  {CHANGED[size]} changed", counts)
@@ -38,7 +38,7 @@ def _line(name: str, counts: Mapping[str, Json], key: str = "exact") -> str:
 
 
 def _tools(tools: Mapping[str, Json]) -> Iterator[str]:
-    head = ("applies", "refused", "effects", "answer")
+    head = ("applies", "refused", "effects", "observed")
     if tools:
         yield f"{'tool':<{NAME}} {' '.join(f'{name:>9}' for name in head)} {'F1':>6}"
     for name, of in tools.items():
