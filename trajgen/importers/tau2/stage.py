@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from trajgen.diff import difference
 from trajgen.errors import MachineError
-from trajgen.importers.tau2.effects import changes
 from trajgen.importers.tau2.kit import Action
 from trajgen.pointers import join, scalars
 from trajgen.records import Json
@@ -47,7 +47,7 @@ class Stage:
         live, state = getattr(self.db, part), self.state[part]
         old = {name: state[name] for name in names if name in state}
         new = {name: live[name].model_dump(mode="json") for name in names if name in live}
-        effects = list(changes(join("", part), old, new))
+        effects = list(difference(old, new, join("", part)))
         if effects:
             kept = {key: value for key, value in state.items() if key not in old}
             same = {name: old[name] for name in new if old.get(name) == new[name]}
