@@ -2,6 +2,7 @@
 
 In a run the world model is shown real results from the seeds. Where one of these is what it
 shall predict, it is shown none of that seed, nor the result of the very same call of another.
+And it is asked of every tool, also of those that a domain file declares for code to answer.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ class UnseenExamples(Examples):
 
 
 def unseen_stage(stage: Stage, seed: Seed) -> Stage:
-    """`stage` with its world model as if `seed` were not among the seeds; a world that is no
-    model stays as it is."""
+    """`stage` with its world model as if `seed` were not among the seeds and no tool declared;
+    a world that is no model stays as it is."""
     if not isinstance(stage.world, LlmWorld):
         return stage
     domain, known = stage.domains[seed.domain], stage.examples[seed.domain]
     seeds = [other for other in stage.seeds.values() if other.domain == seed.domain]
     examples = {domain.name: UnseenExamples(domain, seeds, seed, known)}
     name = stage.cast.engine("world").model  # known for certain once the engine has started
-    return replace(stage, world=replace(stage.world, examples=examples, name=name))
+    world = replace(stage.world, examples=examples, name=name)
+    return replace(stage, domains={domain.name: replace(domain, semantics={})}, world=world)
