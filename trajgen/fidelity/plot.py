@@ -66,7 +66,8 @@ def _precondition(axes: Axes, found: Mapping[str, Json]) -> None:
 def _effects(axes: Axes, found: Mapping[str, Json]) -> None:
     sizes = found["effects"]["by_changed"]
     _columns(axes, [(name, counts, "exact") for name, counts in sizes.items()], (GREEN,))
-    axes.set_title("Effects, by changed fields")
+    axes.set_title("Effects")
+    axes.set_xlabel("fields that the call really changes")
 
 
 def _columns(axes: Axes, bars: Bars, colours: Sequence[str]) -> None:
