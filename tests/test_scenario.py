@@ -193,9 +193,7 @@ def played_for(goal: Any, *answers: str, outcome: str = "success", **more: Any) 
             agent("W103 is done with." if answers else "That cannot be done."),
         ],
         "world": [
-            world({"status": "cancelled"}, cancel)
-            if answers
-            else world({"error": "no"}, applies=False)
+            cancelled if answers else world({"error": "no"}, applies=False),
         ],
     }
     return play(given, task(strategy="entity_swap", **more))
