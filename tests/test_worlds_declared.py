@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,9 +34,12 @@ from tests.playing import (
 from tests.test_filters_declared import SEMANTICS
 from trajgen.authored import author
 from trajgen.config import WorldConfig
+from trajgen.domains import load_domain
 from trajgen.errors import InputError
 from trajgen.filters.declared import check
 from trajgen.ledger import Ledger
+from trajgen.loading import shipped
+from trajgen.pipeline import load, run
 from trajgen.records import Call, Domain, Trajectory
 from trajgen.rollout import Rollout
 from trajgen.worlds import Answer, Scene, make_world
@@ -231,3 +235,28 @@ def test_an_unknown_tool_of_a_declared_domain_fails() -> None:
     found = step(episode(), "fly", "W101")
     assert not found.applies
     assert "error" in found.observation
+
+
+# a whole job
+
+
+def test_a_job_that_code_cannot_answer_alone_is_refused_before_it_begins() -> None:
+    loaded = load("pipelines/smoke.yaml", ["world.kind=declared"])
+    with pytest.raises(InputError, match="does not declare"):
+        loaded.check()
+
+
+def test_a_job_of_the_house_runs_on_code_alone(tmp_path: Path) -> None:
+    found = run(
+        "pipelines/smoke.yaml",
+        tmp_path / "run",
+        limit=24,
+        overrides=["world.kind=declared", "seeds=seeds/household", "cluster.address=inline"],
+    )
+    rows = [found[index] for index in range(len(found))]
+    assert len(rows) >= 20
+    assert {step.source for row in rows for step in row.steps} == {"code"}
+    assert {row.world_model for row in rows} == {"declared"}
+    domain = load_domain(shipped("seeds") / "household")
+    stateless = replace(domain, state=None)  # the row alone says what the world was
+    assert [r for row in rows for r in check(row, stateless)] == []
