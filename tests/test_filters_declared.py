@@ -12,9 +12,13 @@ from tests.conversations import calls, codes, result, says, trajectory, user
 from tests.playing import DOMAIN, STATE
 from trajgen import filters
 from trajgen.declared import answer
+from trajgen.domains import load_domain
 from trajgen.filters.declared import check
+from trajgen.filters.world import is_failure
 from trajgen.ledger import Ledger
+from trajgen.loading import shipped
 from trajgen.records import Domain, Message, Reason, Step, Trajectory, calls_of
+from trajgen.seeds import initial_state, load_seeds
 
 SEMANTICS = {
     "get_order": {
@@ -234,3 +238,42 @@ def test_steps_of_another_shape_never_raise() -> None:
         steps = (replace(made.steps[0], effects=effects), *made.steps[1:])
         assert len(found(replace(made, steps=steps))) <= 1
     assert found(replace(made, steps=made.steps[::-1])) == []
+
+
+# our own seeds, corrupted
+
+SEEDS = {seed.meta["name"]: seed for seed in load_seeds(("seeds/household",)).seeds}
+HOUSE = load_domain(shipped("seeds") / "household")
+
+
+def replayed(name: str, messages: Any) -> list[tuple[str, int | None]]:
+    state = initial_state(HOUSE, SEEDS[name])
+    return codes(check(trajectory(*messages, state_initial=state), HOUSE))
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_every_wrong_answer_in_a_seed_is_found_at_its_step(name: str) -> None:
+    """Each observation replaced by every other one of the domain's seeds, one at a time."""
+    said = {m["content"] for s in SEEDS.values() for m in s.messages if m["role"] == "tool"}
+    messages = SEEDS[name].messages
+    assert replayed(name, messages) == []
+    for at, message in enumerate(messages):
+        for other in said - {message["content"]} if message["role"] == "tool" else ():
+            broken = [*messages[:at], {**message, "content": other}, *messages[at + 1 :]]
+            ((code, place),) = replayed(name, broken)
+            assert code in ("contradicts_state", "false_refusal", "precondition_violated")
+            assert place in (at - 1, at)
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_write_left_out_is_found_by_what_follows(name: str) -> None:
+    """Without one of its calls and the answer to it a job no longer holds together."""
+    messages = SEEDS[name].messages
+    written = [
+        call.message
+        for call in calls_of(messages)
+        if HOUSE.kinds[call.tool] == "write"
+        and not is_failure(messages[call.message + 1]["content"], HOUSE)
+    ]
+    broken = [replayed(name, [*messages[:at], *messages[at + 2 :]]) for at in written]
+    assert sum(map(bool, broken)) >= len(written) - 4  # nothing behind the last ones can tell

@@ -126,7 +126,7 @@ class Replay:
         if result is None:
             return []
         applies, effects = answer["applies"], answer["effects"]
-        reason = differs(result, call, applies, effects, text, self.ledger)
+        reason = differs(result, call, applies, effects, text, self.ledger.state)
         return [reason] if reason else []
 
     def _bad(self, what: str) -> Reason:

@@ -201,7 +201,7 @@ def _declared_problem(
         return ""
     observation, effects = told[call.id], meta["effects"].get(call.id, ())
     applies = meta.get("applies", {}).get(call.id, not is_failure(observation, domain))
-    reason = differs(result, call, applies, effects, observation, ledger)
+    reason = differs(result, call, applies, effects, observation, ledger.state)
     return f"{reason.code} at message {call.message} ({call.id}): {reason.detail}" if reason else ""
 
 

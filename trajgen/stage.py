@@ -40,11 +40,10 @@ class Stage:
 
 
 def touch(ledger: Ledger, domain: Domain, call: Call) -> None:
-    """Remember what `call` is about: the entities it names and, of a declared tool, whatever
-    code looks at, so that the row alone is enough to judge it again."""
-    ledger.touch(ledger.relevant(call.arguments))
-    if result := answer(domain, call, ledger.state):
-        ledger.touch(result.touched())
+    """Remember what `call` is about: of a declared tool whatever code looks at, so that the row
+    alone is enough to judge it again; else the entities it names."""
+    result = answer(domain, call, ledger.state)
+    ledger.touch(result.touched() if result else ledger.relevant(call.arguments))
 
 
 def make_stage(

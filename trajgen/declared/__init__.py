@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from trajgen.declared.conditions import SUBJECTS, Check, condition, refusal
@@ -29,13 +29,15 @@ _REMEMBERED = 64  # domains whose declarations are kept compiled
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What code answers to a call; `read` holds the keys of every place it depends on."""
+    """What code answers to a call; `read` holds the keys of every place it depends on, `after`
+    is the state that the effects lead to."""
 
     applies: bool
     why: str
     effects: tuple[dict[str, Json], ...]
     observation: str
     read: tuple[Keys, ...]
+    after: Json = field(compare=False, repr=False)
 
     def touched(self) -> list[str]:
         """Pointers to every part of the state that the answer depends on or changes."""
@@ -74,10 +76,10 @@ class Rule:
             observed = self.show(View(arguments, after, view.read))
         except EffectError as error:  # the declaration does not fit this state
             return self._failed(self.form.broken(str(error).removeprefix("/: ")), view)
-        return Result(True, WHY, tuple(effects), observed, tuple(view.read))
+        return Result(True, WHY, tuple(effects), observed, tuple(view.read), after)
 
     def _failed(self, said: str, view: View) -> Result:
-        return Result(False, said, (), said, tuple(view.read))
+        return Result(False, said, (), said, tuple(view.read), view.state)
 
 
 Rules: TypeAlias = Mapping[str, Rule]

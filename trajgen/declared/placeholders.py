@@ -65,7 +65,7 @@ def rendered(keys: Iterable[str]) -> str:
     """The JSON pointer of `keys`."""
     path = ""
     for key in keys:
-        path = join(path, key) if "~" in key or "/" in key else f"{path}/{key}"
+        path = join(path, key)
     return path
 
 

@@ -41,17 +41,19 @@ def differs(
     applies: bool,
     effects: Effects | None,
     observation: str,
-    ledger: Ledger,
+    state: Json,
 ) -> Reason | None:
-    """How an answer to `call` differs from what code says, in the state of `ledger`; None when
-    it is the same. `effects` are None where nothing but the observation is known."""
+    """How an answer to `call` in `state` differs from what code says; None when it is the same.
+
+    `effects` are None where nothing but the observation is known.
+    """
     if applies != result.applies:
         if result.applies:
             text = f"{call.tool} applies; expected {result.observation[:80]!r}"
             return Reason("false_refusal", call.message, f"{text}, found {observation[:80]!r}")
         text = f"{call.tool} does not apply ({result.why[:120]})"
         return Reason("precondition_violated", call.message, f"{text}, found {observation[:80]!r}")
-    wrong = None if effects is None else _wrong_effects(result, call, effects, ledger)
+    wrong = None if effects is None else _wrong_effects(result, call, effects, state)
     if wrong is not None or same_observation(observation, result.observation):
         return wrong
     detail = _difference(result.observation, observation)
@@ -75,8 +77,8 @@ def _stored(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -
     for step, (call, at, text) in zip(trajectory.steps, found, strict=False):
         if step.verdicts or at is None or (step.call_id, step.tool) != (call.id, call.tool):
             return  # told already, and nothing after it can be trusted
-        result = _expected(domain, call, ledger) if step.fault is None else None
-        reason = result and differs(result, call, step.applies, step.effects, text, ledger)
+        result = _expected(domain, call, ledger.state) if step.fault is None else None
+        reason = result and differs(result, call, step.applies, step.effects, text, ledger.state)
         if reason:
             yield _placed(reason, at)
             return
@@ -88,24 +90,23 @@ def _stored(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -
 
 def _bare(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
     began = trajectory.state_initial
-    ledger = Ledger(began if isinstance(began, dict) else domain.state, 0)
+    state = began if isinstance(began, dict) else domain.state
     for call, at, observation in found:
         failed = is_failure(observation, domain)
         if at is None or (failed and is_planned(observation)):
             continue
-        result = _expected(domain, call, ledger)
+        result = _expected(domain, call, state)
         if result is None:
             if domain.kinds.get(call.tool) == "read" or failed:
                 continue
             return
-        reason = differs(result, call, not failed, None, observation, ledger)
-        if reason is not None:
+        if reason := differs(result, call, not failed, None, observation, state):
             yield _placed(reason, at)
             return
-        ledger.apply(result.effects)
+        state = result.after
 
 
-def _expected(domain: Domain, call: Call, ledger: Ledger) -> Result | None:
+def _expected(domain: Domain, call: Call, state: Json) -> Result | None:
     """What code answers; None for a tool that it does not know, or arguments that no caller
     of it can give, which other filters tell."""
     schema = domain.tool(call.tool) if call.tool in domain.semantics else None
@@ -113,7 +114,7 @@ def _expected(domain: Domain, call: Call, ledger: Ledger) -> Result | None:
         return None
     if depth(call.arguments) > MAX_DEPTH:
         return None
-    return declared.answer(domain, call, ledger.state)
+    return declared.answer(domain, call, state)
 
 
 def _apply(ledger: Ledger, effects: Effects) -> bool:
@@ -129,9 +130,11 @@ def _placed(reason: Reason, at: int) -> Reason:
     return Reason(reason.code, at, reason.detail)
 
 
-def _wrong_effects(result: Result, call: Call, effects: Effects, ledger: Ledger) -> Reason | None:
+def _wrong_effects(result: Result, call: Call, effects: Effects, state: Json) -> Reason | None:
     """Effects are right when they lead to the same state, whatever their form."""
-    expected, given = ledger.fork(), ledger.fork()
+    if equal(list(effects), list(result.effects)):
+        return None
+    expected, given = Ledger(state, 0), Ledger(state, 0)
     expected.apply(result.effects)
     try:
         changed = _apply(given, effects)
