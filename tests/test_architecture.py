@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "durable", "lock", "config", "pipeline_file", "prompts", "models", "script"),
-    ("pointers", "goals", "effects", "diff", "ledger"),
+    ("pointers", "goals", "effects", "diff", "ledger", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "worlds.*", "stage"),
     ("scenario", "trajectories", "rollout", "authored", "worker", "actors"),

@@ -96,7 +96,9 @@ class Domain:
 
     `kinds` says for each tool whether it reads or writes; a tool not named there is
     unknown in that respect and is checked less. A text observation that begins with one
-    of `failure_prefixes`, or a JSON object with an `error`, says that a call failed.
+    of `failure_prefixes`, or a JSON object with an `error`, says that a call failed. A tool
+    in `semantics` is answered by code (declared/): its `requires`, `writes` and what it shows,
+    as `domain.yaml` holds them.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Domain:
     kinds: Mapping[str, ToolKind] = field(default_factory=dict)
     failure_prefixes: tuple[str, ...] = ("Error",)
     state: Json = None
+    semantics: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def tool(self, name: str) -> Tool | None:
         """The function schema of tool `name` (the inner `function` object), or None."""
