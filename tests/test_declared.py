@@ -260,7 +260,11 @@ def test_failures_have_the_form_of_the_tool() -> None:
     coded = ask(f"{fails}, else: {{error: nope, code: '{{n}}'}}}}\nreturns: 1", n=4)
     assert json.loads(coded.observation) == {"error": "nope", "code": 4}
     assert ask(f"{fails}, else: '{{n}}'}}\nreturns: 1", n=4).observation == '{"error": "4"}'
-    assert json.loads(ask(f"{fails}, else: '{{note}}'}}\nreturns: 1", note="").observation)["error"]
+    for odd in ("", {"k": 1}, None):
+        for words in ("'{note}'", "{error: '{note}'}"):
+            text = f"{fails}, else: {words}}}\nreturns: 1"
+            assert json.loads(ask(text, note=odd).observation)["error"]
+            assert json.loads(ask(text).observation)["error"]
 
 
 def test_a_condition_without_words_says_what_was_required() -> None:

@@ -47,8 +47,8 @@ class Form:
     def failure(self, said: Json) -> str:
         """The observation of a call that fails for the reason `said`."""
         if isinstance(said, Mapping):
-            return written(said)
-        return written({"error": spoken(said) or UNSAID}) if self.in_json else spoken(said)
+            return written(said if says_failure(said) else {**said, "error": UNSAID})
+        return written({"error": said or UNSAID}) if self.in_json else str(said)
 
     def broken(self, why: str) -> str:
         """The observation where a declaration itself does not fit the state."""
@@ -68,7 +68,9 @@ class Form:
             raise Malformed(place, f"{data!r} begins with none of failure_prefixes ({known})")
         if isinstance(data, str) and not data.strip():
             raise Malformed(place, "says nothing")
-        return value(data, place, names)
+        return (
+            value(data, place, names) if isinstance(data, Mapping) else _words(data, place, names)
+        )
 
     def begins(self, said: str) -> bool:
         """Whether the text begins as failures of the domain do, whatever the call is."""
@@ -97,6 +99,12 @@ def says_failure(data: Json) -> bool:
     if not isinstance(data, Mapping):
         return False
     return bool(data.get("error")) or data.get("success") is False or data.get("ok") is False
+
+
+def _words(data: str, place: str, names: Sequence[str]) -> Fill:
+    """A template whose filling is text, even where it is one placeholder."""
+    fill = text(data, place, names)
+    return lambda view: MISSING if (found := fill(view)) is MISSING else spoken(found)
 
 
 def _reads(data: Json, place: str, names: Sequence[str]) -> Show:
