@@ -22,19 +22,9 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
-    ("errors", "ids", "records"),
-    (
-        "loading",
-        "loop",
-        "durable",
-        "lock",
-        "config",
-        "pipeline_file",
-        "prompts",
-        "models",
-        "script",
-    ),
-    ("pointers", "goals", "effects", "diff", "ledger"),
+    ("errors", "ids", "records", "loop"),
+    ("loading", "durable", "lock", "config", "pipeline_file", "prompts", "models", "script"),
+    ("pointers", "goals", "effects", "diff", "ledger", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "worlds.*", "stage"),
     ("scenario", "trajectories", "rollout", "authored", "worker", "actors"),

@@ -329,6 +329,18 @@ def test_the_domain_file_is_documented() -> None:
         assert f"`{key}: {shown}`" in section
 
 
+def test_what_a_tool_may_declare_is_documented() -> None:
+    from trajgen.declared import KEYS
+    from trajgen.declared.conditions import SUBJECTS
+    from trajgen.domains import ToolSemantics
+
+    section = _section(README, "Tools answered by code")
+    assert tuple(_table(README, "Tools answered by code")) == KEYS
+    assert {*KEYS, "kind"} == set(ToolSemantics.model_fields)
+    for word in (*SUBJECTS, "when", "else", "decrement"):
+        assert re.search(rf"`[^`]*\b{word}\b[^`]*`", section), word
+
+
 def test_every_shipped_pipeline_is_named() -> None:
     for path in (ROOT / "pipelines").glob("*.yaml"):
         assert f"`{path.name}`" in _section(README, "Pipeline file")
@@ -364,7 +376,7 @@ def test_scores_are_documented() -> None:
     from trajgen.trajectories import End, judged
 
     reason = Reason("bad_answer", None, "")
-    row = Trajectory("t", "d", (), scores=End("bad_answer", reason).json())
+    row = Trajectory("t", "d", (), scores=End("bad_answer", reason).json() | {"goal": []})
     assert set(_table(ROWS, "Scores")) == set(judged(row, [reason]).scores)
     ends = set(re.findall(r"`(\w+)`", _table(ROWS, "Scores")["ended"][0]))
     words = (End.__doc__ or "").removeprefix("How a rollout ended: ").partition(";")[0]

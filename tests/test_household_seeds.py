@@ -14,11 +14,15 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from trajgen.declared import answer, undeclared
+from trajgen.domains import load_domain
 from trajgen.goals import holds
 from trajgen.ledger import Ledger
 from trajgen.pointers import lookup, overlay
-from trajgen.records import calls_of
+from trajgen.records import Call, calls_of
 
 FOLDER = Path(__file__).parent.parent / "seeds" / "household"
 DOMAIN = yaml.safe_load((FOLDER / "domain.yaml").read_text("utf-8"))
@@ -344,3 +348,70 @@ def test_a_call_that_does_not_apply_says_so(
 ) -> None:
     assert house(STATE, tool, args) == (observation, [])
     assert failed(observation)
+
+
+# what domain.yaml declares, against the rules above
+
+DECLARED = load_domain(FOLDER)
+
+
+def declared(state: Any, tool: str, args: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    found = answer(DECLARED, Call("c", tool, args, 1), state)
+    assert found is not None
+    assert found.applies != failed(found.observation)
+    return found.observation, list(found.effects)
+
+
+def test_every_tool_is_declared() -> None:
+    assert undeclared(DECLARED) == []
+    assert {n: s["kind"] for n, s in DOMAIN["tools"].items()} == DECLARED.kinds
+
+
+@each_seed
+def test_code_answers_as_in_the_seed(seed: dict[str, Any]) -> None:
+    ledger, told = Ledger(start(seed)), answers(seed)
+    for call in calls_of(seed["messages"]):
+        effects = seed["meta"]["effects"].get(call.id, [])
+        assert declared(ledger.state, call.tool, call.arguments) == (told[call.id], effects)
+        ledger.apply(effects)
+
+
+@pytest.mark.parametrize(("tool", "args", "observation"), PROBES)
+def test_code_refuses_what_does_not_apply(
+    tool: str, args: dict[str, str], observation: str
+) -> None:
+    assert declared(STATE, tool, args) == (observation, [])
+
+
+OBJECTS = [*things(STATE), "ghost_1", "a/b~c", ""]
+PLACES = [*STATE["places"], "garage_1", "cabinet_1/contents", "~"]
+
+
+@st.composite
+def chores(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
+    tool = draw(st.sampled_from(sorted(TOOLS)))
+    values = {
+        "place": draw(st.sampled_from([*PLACES, "", *["here"] * len(PLACES)])),
+        "object": draw(st.sampled_from([*OBJECTS, *["held"] * len(OBJECTS)])),
+        "to": draw(st.sampled_from(["on", "off"])),
+    }
+    return tool, {key: values[key] for key in TOOLS[tool]["parameters"]["properties"]}
+
+
+@given(st.lists(chores(), max_size=60), st.sampled_from(sorted(SEEDS)))
+@settings(max_examples=150, deadline=None)
+def test_code_and_rules_agree_wherever_a_job_leads(
+    jobs: list[tuple[str, dict[str, str]]], name: str
+) -> None:
+    """Calls at random, many of them where the robot stands and with what it holds."""
+    ledger = Ledger(start(SEEDS[name]))
+    for tool, wanted in jobs:
+        hand = next(iter(ledger.get("/agent/hand")), "ghost_1")
+        near = {"here": ledger.get("/agent/at"), "held": hand}
+        args = {key: near.get(value, value) for key, value in wanted.items()}
+        if not {"/", "~"} & set("".join(args.values())) and all(args.values()):
+            assert declared(ledger.state, tool, args) == house(ledger.state, tool, args)
+        said, effects = declared(ledger.state, tool, args)
+        changed = ledger.apply(effects)
+        assert changed == (DOMAIN["tools"][tool]["kind"] == "write" and not failed(said))
+    assert things(ledger.state) == things(ledger.initial)

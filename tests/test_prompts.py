@@ -48,6 +48,7 @@ PLOT: dict[str, Any] = {
     "persona": "terse",
     "fault": "timeout",
     "may_change_state": True,
+    "may_state_goal": True,
 }
 CONTEXTS: dict[str, dict[str, Any]] = {
     "agent.results": {"results": [{"call_id": "call_0", "content": "sent"}]},
@@ -125,6 +126,7 @@ def test_each_strategy_is_asked_for_in_other_words(prompts: Prompts, name: str) 
 @pytest.mark.parametrize("name", ["scenario.user", "author.user", "world.call"])
 def test_prompts_do_without_state_partner_and_examples(prompts: Prompts, name: str) -> None:
     bare = {"state": None, "partner": [], "examples": [], "fault": "", "may_change_state": False}
+    bare["may_state_goal"] = False
     full, less = (prompts.render(name, CONTEXTS[name] | more) for more in ({}, bare))
     assert len(less) < len(full)
     assert "None" not in less

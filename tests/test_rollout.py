@@ -84,7 +84,7 @@ def test_a_good_conversation_is_kept() -> None:
     assert row.n_target_tokens == sum(
         len(m["content"]) + 1 for m in row.messages if m["role"] == "assistant"
     )
-    assert row.scores == {"ended": "done"}
+    assert row.scores == {"ended": "done", "goal": list(SEED.goal)}
 
 
 def test_the_user_never_sees_tools_results_or_state() -> None:

@@ -16,6 +16,7 @@ from tests.playing import (
     SEED_MESSAGES,
     STATE,
     Actor,
+    Counting,
     agent,
     call,
     done,
@@ -33,8 +34,10 @@ from trajgen.config import Strategy
 from trajgen.errors import EngineDead
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
+from trajgen.pointers import EffectError
 from trajgen.records import Reason, Seed, Task
-from trajgen.scenario import CHANGES_STATE, STATE_CHARS, set_scene, shown_state
+from trajgen.scenario import CHANGES_STATE, STATE_CHARS, Opening, set_scene, shown_state
+from trajgen.worlds import Scene
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 SHIP = {"op": "set", "path": "/orders/W101/status", "value": "shipped"}
@@ -44,8 +47,9 @@ PARTNER = replace(SEED, id="seed-two", messages=({"role": "user", "content": "Wh
 def scene(actor: Actor, played: Task, *seeds: Seed) -> tuple[str, list[Reason], Ledger]:
     made = stage(actor, *seeds)
     ledger = made.ledger(made.seeds[played.seed_id])
-    instruction, problems = asyncio.run(set_scene(made, played, ledger))
-    return instruction, problems, ledger
+    found = asyncio.run(set_scene(made, played, ledger))
+    assert found.goal == ()
+    return found.instruction, list(found.problems), ledger
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -57,6 +61,7 @@ def test_the_planner_sees_the_seed_and_what_its_strategy_wants(strategy: Strateg
     assert SEED_MESSAGES[0]["content"] in asked
     assert (HIDDEN in asked) == (strategy in CHANGES_STATE)
     assert ("## State" in asked) == (strategy in CHANGES_STATE)
+    assert ('"goal": [...]' in asked) == (strategy in CHANGES_STATE)
     assert "effects" in actor.requests[0].schema["properties"] or strategy not in CHANGES_STATE
 
 
@@ -85,6 +90,29 @@ def test_effects_are_applied_before_the_conversation(strategy: str) -> None:
     assert STATE["orders"]["W101"]["status"] == "pending"  # the domain's state stays
 
 
+class Choosy(Counting):
+    """Begins in no state that has a shipped order."""
+
+    def begin(self, scene: Scene) -> Counting:
+        if scene.ledger.get("/orders/W101/status") == "shipped":
+            raise EffectError("/orders/W101/status", "cannot hold this")
+        return super().begin(scene)
+
+
+def test_a_state_that_the_world_cannot_be_in_is_asked_again() -> None:
+    kind = {"kind": f"{__name__}:Choosy"}
+    for effects, found in (([], []), ([SHIP], ["bad_effect"])):
+        actor = Actor({"scenario": [planned(effects=[SHIP]), planned(effects=effects)]})
+        made = stage(actor, world=kind)
+        ledger = made.ledger(SEED)
+        played = task(strategy="new_scenario")
+        problems = asyncio.run(set_scene(made, played, ledger)).problems
+        assert [problem.code for problem in problems] == found
+        assert "cannot hold this" in prompt(actor.requests[1])
+        assert ledger.state == STATE
+    assert Counting.opened == Counting.closed
+
+
 @pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - set(CHANGES_STATE)))
 def test_other_strategies_may_not_touch_the_state(strategy: str) -> None:
     actor = Actor({"scenario": [planned(effects=[SHIP]), planned()]})
@@ -99,7 +127,8 @@ def test_a_domain_without_state_is_asked_for_an_instruction_alone() -> None:
     made = stage(actor, domain=replace(DOMAIN, state=None))
     ledger = made.ledger(SEED)
     found = asyncio.run(set_scene(made, task(strategy="new_scenario"), ledger))
-    assert found == ("You want order W101 cancelled.", [])
+    assert found == Opening("You want order W101 cancelled.")
+    assert "goal" not in actor.requests[0].schema["properties"]
     assert "## State" not in prompt(actor.requests[0])
 
 
@@ -174,6 +203,94 @@ def test_the_scenarios_state_is_the_rows_initial_state() -> None:
     assert row.state_final == row.state_initial
     assert row.outcome == "refusal"
     assert row.steps[0].effects == ()
+
+
+GONE = {"path": "/orders/W103/status", "equals": "cancelled"}
+
+
+def played_for(goal: Any, *answers: str, outcome: str = "success", **more: Any) -> Any:
+    """A rollout of another wish, in which W103 is cancelled when `answers` say so."""
+    cancelled = world({"status": "cancelled"}, {**CANCEL, "path": "/orders/W103/status"})
+    given = good() | {
+        "scenario": [planned("You want order W103 cancelled.", goal=goal)],
+        "user": [user("Cancel W103, will you."), done(outcome)],
+        "agent": [
+            agent("", call("cancel_order", "W103")),
+            agent("W103 is done with." if answers else "That cannot be done."),
+        ],
+        "world": [
+            cancelled if answers else world({"error": "no"}, applies=False),
+        ],
+    }
+    return play(given, task(strategy="entity_swap", **more))
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "told", "outcome"),
+    [
+        (True, "success", "success"),
+        (True, "failure", "success"),  # the user is mistaken: code decides
+        (False, "success", "failure"),
+        (False, "failure", "failure"),
+        (False, "refusal", "refusal"),
+    ],
+)
+def test_a_stated_goal_decides_the_outcome(cancelled: bool, told: str, outcome: str) -> None:
+    row = played_for([GONE], *(["yes"] if cancelled else []), outcome=told)
+    assert row.reasons == (), reasons(row)
+    assert row.outcome == outcome
+    assert row.scores["goal"] == [GONE]
+    assert row.state_final["orders"]["W103"]["status"] == ("cancelled" if cancelled else "pending")
+
+
+def test_without_a_goal_the_user_decides() -> None:
+    row = played_for([], "yes", outcome="failure")
+    assert row.outcome == "failure"
+    assert "goal" not in row.scores
+
+
+def test_what_a_goal_names_is_in_the_row_though_nothing_touched_it() -> None:
+    row = played_for([{"path": "/orders/W102/status", "equals": "cancelled"}], "yes")
+    assert row.outcome == "failure"
+    assert row.state_final["orders"]["W102"] == {"status": "shipped"}
+
+
+BAD_GOALS = [
+    ([{"path": "/orders/W103/status"}], "a condition is"),
+    ([{"path": "orders", "exists": True}], "a condition is"),
+    ([{"path": "/orders/W103/status", "is": "cancelled"}], "a condition is"),
+    ([{**GONE, "not_equals": "pending"}], "a condition is"),
+    (
+        [{"path": "/orders/W999/status", "equals": "cancelled"}],
+        "/orders/W999/status points nowhere",
+    ),
+    ([{"path": "", "exists": True}], "points nowhere"),
+    ([{"path": "/orders/W103/status", "equals": "pending"}], "holds already"),
+]
+
+
+@pytest.mark.parametrize(("goal", "told"), BAD_GOALS)
+def test_a_bad_goal_is_fed_back(goal: Any, told: str) -> None:
+    actor = Actor({"scenario": [planned(goal=goal), planned()]})
+    scene(actor, task(strategy="new_scenario"))
+    again = actor.requests[1].messages[-1]["content"]
+    assert "bad_answer" in again
+    assert told in again
+
+
+def test_a_goal_is_held_against_the_prepared_state() -> None:
+    shipped = {"path": "/orders/W101/status", "equals": "shipped"}
+    actor = Actor({"scenario": [planned(effects=[SHIP], goal=[shipped]), planned()]})
+    scene(actor, task(strategy="variant_outcome"))
+    assert "holds already" in actor.requests[1].messages[-1]["content"]
+
+
+@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - set(CHANGES_STATE)))
+def test_other_strategies_state_no_goal(strategy: str) -> None:
+    actor = Actor({"scenario": [planned(goal=[GONE]), planned()]})
+    scene(actor, task(strategy=strategy))
+    assert len(actor.requests) == 2
+    assert "goal" not in actor.requests[0].schema["properties"]
 
 
 def test_engine_errors_pass_through() -> None:

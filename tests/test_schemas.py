@@ -384,15 +384,24 @@ def test_the_user_and_the_scenario() -> None:
     assert not accepts(USER, {"say": "hi", "done": "no", "outcome": "success"})
     assert not accepts(USER, {"say": "hi", "done": True, "outcome": "maybe"})
     assert not accepts(USER, {"say": "hi", "done": True})
-    assert accepts(scenario(False, guide=True), {"instruction": "You want a refund."})
+    assert accepts(scenario(False, False, guide=True), {"instruction": "You want a refund."})
     long = {"instruction": "x" * (INSTRUCTION_CHARS + 1)}
-    assert not accepts(scenario(False, guide=True), long)
-    assert accepts(scenario(False, guide=False), long)
-    assert accepts(scenario(True, guide=False), long)
-    assert not accepts(scenario(False, guide=False), {"instruction": "x", "effects": []})
-    assert not accepts(scenario(False, guide=True), {"instruction": "x", "effects": []})
-    assert accepts(scenario(True, guide=True), {"instruction": "x", "effects": EFFECTS})
-    assert not accepts(scenario(True, guide=True), {"instruction": "x", "effects": EFFECTS * 4})
+    assert not accepts(scenario(False, False, guide=True), long)
+    assert accepts(scenario(False, False, guide=False), long)
+    assert accepts(scenario(True, True, guide=False), long)
+    assert not accepts(scenario(False, False, guide=False), {"instruction": "x", "effects": []})
+    assert not accepts(scenario(False, False, guide=True), {"instruction": "x", "effects": []})
+    assert accepts(scenario(True, True, guide=True), {"instruction": "x", "effects": EFFECTS})
+    planned = {"instruction": "x", "effects": [], "goal": [{"path": "/a", "equals": 1}]}
+    assert accepts(scenario(True, True, guide=True), planned)
+    assert not accepts(scenario(True, False, guide=True), planned)
+    assert not accepts(scenario(False, True, guide=True), planned)
+    for bad in ({"path": "/a"}, {"equals": 1}, {"path": "/a", "equals": 1, "exists": True}):
+        assert not accepts(scenario(True, True, guide=True), {**planned, "goal": [bad]})
+        assert accepts(scenario(True, True, guide=False), {**planned, "goal": [bad]})
+    assert not accepts(
+        scenario(True, True, guide=True), {"instruction": "x", "effects": EFFECTS * 4}
+    )
 
 
 def story(*turns: Schema, **changes: Any) -> Schema:
@@ -447,7 +456,7 @@ def test_a_story_guides_calls_and_judges_them_later() -> None:
 
 
 def test_schemas_are_not_changed_by_making_others() -> None:
-    shared = [ACTION, AUTHORED, USER, scenario(True, guide=True)]
+    shared = [ACTION, AUTHORED, USER, scenario(True, True, guide=True)]
     before = copy.deepcopy(shared)
     action([CANCEL])["properties"]["say"] = "changed"
     authored([PING])["properties"]["turns"] = "changed"

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from trajgen import schemas, script
+from trajgen import declared, schemas, script
 from trajgen.cast import Question, speech
 from trajgen.errors import PromptTooLong, Timeout
+from trajgen.filters.declared import differs
 from trajgen.filters.world import judge
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import shown_state
-from trajgen.stage import Stage
+from trajgen.stage import Stage, touch
 from trajgen.trajectories import End, assemble
 from trajgen.worlds.llm import observed
 
@@ -97,9 +98,10 @@ class Replay:
         return []
 
     def _step(self, call: Call, answer: dict[str, Json]) -> list[Reason]:
-        self.ledger.touch(self.ledger.relevant(call.arguments))
+        touch(self.ledger, self.domain, call)
         before, text = self.ledger.hash, observed(answer["observation"])
         verdicts = judge(self.domain, call, answer["applies"], answer["effects"], text, self.ledger)
+        verdicts += [] if verdicts else self._against_declared(call, answer, text)
         if not verdicts:
             self.ledger.apply(answer["effects"])
         step = Step(
@@ -117,6 +119,15 @@ class Replay:
         self.steps.append(step)
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
         return verdicts
+
+    def _against_declared(self, call: Call, answer: dict[str, Json], text: str) -> list[Reason]:
+        """What is wrong with an authored answer of a tool whose answer code knows."""
+        result = declared.answer(self.domain, call, self.ledger.state)
+        if result is None:
+            return []
+        applies, effects = answer["applies"], answer["effects"]
+        reason = differs(result, call, applies, effects, text, self.ledger.state)
+        return [reason] if reason else []
 
     def _bad(self, what: str) -> Reason:
         return Reason("bad_answer", len(self.messages), what)

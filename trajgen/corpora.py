@@ -13,6 +13,7 @@ from trajgen.errors import InputError
 from trajgen.importers import import_source, is_source
 from trajgen.importers.openai import Problem, normalised, read
 from trajgen.loading import find
+from trajgen.pointers import overlay
 from trajgen.records import Domain, Json, Trajectory
 
 if TYPE_CHECKING:
@@ -97,7 +98,9 @@ def _imported(source: str, domain: Domain | None) -> Iterator[Row]:
         yield f"{refused['file']}:{refused['line']}", Problem(str(refused["reason"]))
     for seed in found.seeds:
         name = str(seed.meta.get("name", seed.id))
-        yield name, (Trajectory(name, own.name, seed.messages, own.tools), own)
+        began = overlay(own.state, seed.state) if own.semantics else None
+        trajectory = Trajectory(name, own.name, seed.messages, own.tools, state_initial=began)
+        yield name, (trajectory, own)
 
 
 def _json_rows(path: Path, domain: Domain | None) -> Iterator[Row]:
@@ -107,13 +110,22 @@ def _json_rows(path: Path, domain: Domain | None) -> Iterator[Row]:
 
 
 def _placed(row: dict[str, Json] | Problem, place: str, domain: Domain | None) -> Row:
-    """A row under its own id, or under its place in the file when it has none."""
+    """A row under its own id, or under its place in the file when it has none. Where code
+    answers tools, the row's own `state`, laid over the domain's, is where it began."""
     if isinstance(row, Problem):
         return place, row
     id_ = str(row["id"]) if isinstance(row.get("id"), str | int) else place
     tools = tuple(row.get("tools", ()))
     own = domain or Domain(name="", policy="", tools=tools)
-    return id_, (Trajectory(id_, own.name, tuple(row["messages"]), tools or own.tools), own)
+    state = row.get("state") if isinstance(row.get("state"), dict) else None
+    trajectory = Trajectory(
+        id_,
+        own.name,
+        tuple(row["messages"]),
+        tools or own.tools,
+        state_initial=overlay(own.state, state) if own.semantics else None,
+    )
+    return id_, (trajectory, own)
 
 
 def _parquet_files(path: Path) -> list[Path]:

@@ -6,11 +6,15 @@ names it, and no schema reaches an engine before its bounds are checked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from trajgen.config import Model
+from trajgen.declared import KEYS, kind_of
+from trajgen.declared import problems as declared_problems
 from trajgen.errors import InputError
 from trajgen.filters.text import find_control_token
 from trajgen.pipeline_file import explain, read_yaml
@@ -20,9 +24,19 @@ from trajgen.schemas import parse_json, tool_problems
 
 
 class ToolSemantics(Model):
-    """What `domain.yaml` says of one tool."""
+    """What `domain.yaml` says of one tool. `kind` follows from the rest where there is any;
+    what that holds is the language of declared/."""
 
-    kind: ToolKind
+    kind: ToolKind | None = None
+    requires: Any = None
+    writes: Any = None
+    reads: Any = None
+    says: Any = None
+    returns: Any = None
+
+    def declared(self) -> dict[str, Json]:
+        """What the tool's semantics are made of; {} for a tool that code cannot answer."""
+        return {key: getattr(self, key) for key in KEYS if key in self.model_fields_set}
 
 
 class DomainFile(Model):
@@ -51,24 +65,40 @@ def load_domain(folder: Path) -> Domain:
     problems = tool_problems(tools)
     unknown = [] if problems else sorted(set(head.tools) - {t["function"]["name"] for t in tools})
     problems += [f"domain.yaml describes unknown tool {name!r}" for name in unknown]
+    problems += [] if problems else _kind_problems(head)
     if not isinstance(state, dict | None):
         problems.append("state.json must hold an object")
     policy = _text_file(folder / "policy.md")
-    problems += [f"control token {t!r}" for t in [control_token([policy, tools, state])] if t]
+    semantics = {name: t.declared() for name, t in head.tools.items() if t.declared()}
+    shown = [policy, tools, state, semantics]
+    problems += [f"control token {t!r}" for t in [control_token(shown)] if t]
     if problems:
         raise InputError("\n  ".join(problems), str(folder))
-    kinds = {name: semantics.kind for name, semantics in head.tools.items()}
-    return Domain(
+    domain = Domain(
         name=head.name,
         policy=policy,
         tools=tuple(tools),
         description=head.description,
         license=head.license,
         language=head.language,
-        kinds=kinds,
+        kinds={name: t.kind or kind_of(t.declared()) for name, t in head.tools.items()},
         failure_prefixes=head.failure_prefixes,
         state=state,
+        semantics=semantics,
     )
+    if wrong := declared_problems(domain):
+        raise InputError("\n  ".join(wrong), str(file), "See README, 'Tools answered by code'.")
+    return domain
+
+
+def _kind_problems(head: DomainFile) -> Iterator[str]:
+    for name, tool in head.tools.items():
+        declared = tool.declared()
+        if not declared and tool.kind is None:
+            yield f"domain.yaml: tools.{name}: needs a kind (read or write) or what it does"
+        elif declared and tool.kind not in (None, kind_of(declared)):
+            found = "has writes" if "writes" in declared else "has no writes"
+            yield f"domain.yaml: tools.{name}: kind is {tool.kind}, yet it {found}"
 
 
 def control_token(value: Json) -> str | None:

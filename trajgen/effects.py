@@ -70,6 +70,18 @@ def copied(state: Json, keys: list[str], new: Json) -> Json:
     return {**state, key: copied(state.get(key), rest, new)}
 
 
+def applied(state: Json, effect: Mapping[str, Json]) -> Json:
+    """`state` with one effect. Raises EffectError when it does not fit."""
+    for path, new in changes(state, effect):
+        keys = split(path)
+        parent = lookup(state, path.rpartition("/")[0])
+        if new is MISSING and isinstance(parent, list):  # the items behind it move up
+            index = int(keys.pop())
+            new = parent[:index] + parent[index + 1 :]
+        state = copied(state, keys, new)
+    return state
+
+
 def is_large(value: Json) -> bool:
     """Whether `value` holds more than SMALL_COLLECTION entries."""
     return isinstance(value, dict | list) and len(value) > SMALL_COLLECTION

@@ -20,6 +20,11 @@ def planned_call(task: Task) -> int | None:
     return stream("fault", task.id).randrange(2) if task.fault else None
 
 
+def is_planned(observation: str) -> bool:
+    """Whether a failure is worded as planned faults are: it says nothing of the state."""
+    return any(text in observation for text in _TEXTS.values())
+
+
 def planned_fault(task: Task, domain: Domain, json_observation: bool) -> Answer:
     """The answer that the planned fault gives, in the form of the domain's own failures."""
     text = _TEXTS[task.fault]

@@ -32,11 +32,16 @@ def holds(state: Json, condition: Mapping[str, Json]) -> bool:
     not_equals, exists (operand true or false), contains, at_least, at_most. An operand of
     the wrong type does not hold. Raises EffectError when `path` is no pointer.
     """
-    value = lookup(state, condition["path"])
     test, operand = next((k, v) for k, v in condition.items() if k != "path")
+    return passes(lookup(state, condition["path"]), test, operand)
+
+
+def passes(value: Json, test: str, operand: Json) -> bool:
+    """Whether `value`, or MISSING, passes a test of CONDITIONS. What is not there equals
+    nothing, and neither contains anything nor is at least or at most anything."""
     if test == "exists":
         return (value is not MISSING) is operand
-    if value is MISSING:
+    if value is MISSING or operand is MISSING:
         return test == "not_equals"
     if test in ("equals", "not_equals"):
         return equal(value, operand) == (test == "equals")

@@ -35,8 +35,8 @@ from trajgen.review.progress import Progress, Snapshot
 from trajgen.review.run import Run
 from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
+from trajgen.stage import check_world
 from trajgen.worker import Job
-from trajgen.worlds import make_world
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
@@ -81,11 +81,10 @@ class Loaded:
         """Raises InputError for what can be known to be wrong before anything is written:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
-        if self.pipeline.world.kind != "llm":
-            make_world(self.pipeline.world)
+        check_world(self.pipeline.world, self.seeds.domains)
         check(self.pipeline)
         if self.pipeline.fidelity:
-            make_world(parse_world(self.pipeline.fidelity.world)[0])
+            check_world(parse_world(self.pipeline.fidelity.world)[0], {})
         for name, engine in self.pipeline.engines.items():
             if unread := engine.unread():
                 keys = ", ".join(unread)

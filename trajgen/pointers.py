@@ -28,6 +28,8 @@ def split(path: str) -> list[str]:
     """The keys of a JSON pointer. Raises EffectError when it is none."""
     if not isinstance(path, str) or (path and not path.startswith("/")):
         raise EffectError(str(path), "not a JSON pointer (it must begin with '/')")
+    if "~" not in path:
+        return path.split("/")[1:]
     if _BAD_ESCAPE.search(path):
         raise EffectError(path, "not a JSON pointer ('~' in a key is written ~0, '/' is ~1)")
     return [key.replace("~1", "/").replace("~0", "~") for key in path.split("/")[1:]]
@@ -35,7 +37,10 @@ def split(path: str) -> list[str]:
 
 def join(parent: str, key: str | int) -> str:
     """The pointer of `key` below `parent`."""
-    return f"{parent}/{str(key).replace('~', '~0').replace('/', '~1')}"
+    text = str(key)
+    if "~" in text or "/" in text:
+        text = text.replace("~", "~0").replace("/", "~1")
+    return f"{parent}/{text}"
 
 
 def child(value: Json, key: str) -> Json:

@@ -21,7 +21,7 @@ from trajgen.faults import planned_call, planned_fault
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import set_scene
-from trajgen.stage import Stage
+from trajgen.stage import Stage, touch
 from trajgen.trajectories import End, assemble
 from trajgen.worlds import Answer, Scene
 
@@ -49,6 +49,7 @@ class Rollout:
         self.steps: list[Step] = []
         self.verdict = "failure"
         self.instruction = ""
+        self.goal: tuple[dict[str, Json], ...] = ()
         self.fault_at = planned_call(task)
         self.reached: bool | None = None
 
@@ -76,11 +77,13 @@ class Rollout:
             self.verdict,
             end,
             self.reached,
+            self.goal,
         )
 
     async def _turns(self) -> None:
-        self.instruction, problems = await set_scene(self.stage, self.task, self.ledger)
-        self._end_on(problems)
+        opening = await set_scene(self.stage, self.task, self.ledger)
+        self._end_on(opening.problems)
+        self.instruction, self.goal = opening.instruction, opening.goal
         self.ledger = self.ledger.fork()  # the conversation begins in the scenario's state
         scene = Scene(self.domain, self.seed, self.task, self.ledger)
         self.episode = self.stage.world.begin(scene)
@@ -150,7 +153,7 @@ class Rollout:
 
     async def _step(self, call: Call) -> dict[str, Json]:
         """One call: the world answers, code applies it; what the agent sees is returned."""
-        self.ledger.touch(self.ledger.relevant(call.arguments))
+        touch(self.ledger, self.domain, call)
         before, faulted = self.ledger.hash, len(self.steps) == self.fault_at
         answer = self._fault(call) if faulted else await self.episode.step(call)
         if not answer.verdicts:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from trajgen import script
 from trajgen.cast import Question, speech
+from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import canonical, stream
 from trajgen.ledger import Ledger
-from trajgen.pointers import EffectError, excerpt, join, lookup
+from trajgen.pointers import MISSING, EffectError, excerpt, join, lookup
 from trajgen.records import Json, Reason, Seed, Task, calls_of
 from trajgen.schemas import scenario
 from trajgen.stage import Stage
@@ -18,24 +21,34 @@ SIBLINGS = 2
 INSTRUCTION_TOKENS = 240  # an instruction is longer than one turn of the user
 
 
-async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> tuple[str, list[Reason]]:
-    """The user's instruction, or the problems that were left after the last attempt.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a task begins: the user's instruction and, where the scenario states one, the goal
+    as conditions on the final state; or the problems left after the last attempt."""
 
-    The scenario may change the initial state by effects that fit; `ledger` then starts there.
+    instruction: str = ""
+    goal: tuple[dict[str, Json], ...] = ()
+    problems: tuple[Reason, ...] = ()
+
+
+async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> Opening:
+    """The task's opening.
+
+    Where the strategy changes the wish, the scenario may change the initial state by effects
+    that fit (`ledger` then starts there) and state a goal that does not hold yet.
     """
     seed = stage.seeds[task.seed_id]
-    prepares = stage.world.takes_state and task.strategy in CHANGES_STATE
-    may_change = bool(ledger.state) and prepares
-    question = _question(stage, task, seed, ledger, may_change)
+    sees_state = bool(ledger.state) and task.strategy in CHANGES_STATE
+    question = _question(stage, task, seed, ledger, sees_state)
 
     def check(answer: dict[str, Json]) -> list[Reason]:
         return _problems(stage, task, answer, ledger)
 
     given = await stage.cast.ask(task, question, check)
     if given.answer is None or given.problems:
-        return "", list(given.problems)
+        return Opening(problems=given.problems)
     ledger.apply(given.answer.get("effects", []))
-    return given.answer["instruction"], []
+    return Opening(given.answer["instruction"], tuple(given.answer.get("goal", ())))
 
 
 def shown_state(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Json:
@@ -57,7 +70,8 @@ def shown_state(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Json:
     return excerpt(ledger.state, kept)
 
 
-def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: bool) -> Question:
+def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, sees_state: bool) -> Question:
+    may_change = sees_state and stage.world.takes_state
     domain, partner = stage.domains[task.domain], stage.seeds.get(task.partner)
     about = {"name": domain.name, "description": domain.description}
     head = {"domain": about}
@@ -65,8 +79,9 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
         "strategy": task.strategy,
         "example": script.lines(seed.messages),
         "partner": script.lines(partner.messages) if partner else [],
-        "state": shown_state(stage, task, seed, ledger) if may_change else None,
+        "state": shown_state(stage, task, seed, ledger) if sees_state else None,
         "may_change_state": may_change,
+        "may_state_goal": sees_state,
     }
     return Question(
         role="scenario",
@@ -76,8 +91,8 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
             speech("system", stage.cast.prompts.render("scenario.system", head)),
             speech("user", stage.cast.prompts.render("scenario.user", body)),
         ),
-        guide=scenario(may_change, guide=True),
-        schema=scenario(may_change, guide=False),
+        guide=scenario(may_change, sees_state, guide=True),
+        schema=scenario(may_change, sees_state, guide=False),
         context={
             "task": task,
             "seed": {"messages": list(seed.messages), "meta": dict(seed.meta)},
@@ -89,11 +104,26 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
 def _problems(stage: Stage, task: Task, answer: dict[str, Json], ledger: Ledger) -> list[Reason]:
     if not answer["instruction"].strip():
         return [Reason("bad_answer", None, "scenario: the instruction is empty")]
-    begins = ledger.fork()
-    scene = Scene(stage.domains[task.domain], stage.seeds[task.seed_id], task, begins)
+    prepared = ledger.fork()
+    scene = Scene(stage.domains[task.domain], stage.seeds[task.seed_id], task, prepared)
     try:
-        if begins.apply(answer.get("effects", [])):
+        if prepared.apply(answer.get("effects", [])):
             stage.world.begin(scene).close()  # a real environment may not hold such a state
     except EffectError as error:
         return [Reason("bad_effect", None, f"scenario: {error}")]
-    return []
+    problem = _goal_problem(answer.get("goal", []), prepared.state)
+    return [Reason("bad_answer", None, f"scenario: goal: {problem}")] if problem else []
+
+
+def _goal_problem(goal: list[Json], state: Json) -> str:
+    """What keeps `goal` from being one that can still be reached from `state`, or ""."""
+    for condition in goal:
+        if not is_condition(condition):
+            known = ", ".join(CONDITIONS)
+            return f"a condition is a JSON pointer and one of {known}; found {canonical(condition)}"
+        parent = condition["path"].rpartition("/")[0]
+        if lookup(state, parent) is MISSING or not condition["path"]:
+            return f"{condition['path'] or '/'} points nowhere in the state"
+    if goal and all(holds(state, condition) for condition in goal):
+        return "holds already, so that there is nothing to do"
+    return ""

@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema_rs
 
 from trajgen.effects import OPS
+from trajgen.goals import CONDITIONS
 from trajgen.ids import canonical
 from trajgen.records import Json, Reason, Tool
 
@@ -121,6 +122,9 @@ def _object(**properties: Json) -> dict[str, Json]:
 
 STRING: dict[str, Json] = {"type": "string"}
 EFFECT = {**_object(op={"enum": list(OPS)}, path=STRING, value={}), "required": ["op", "path"]}
+CONDITION: dict[str, Json] = {
+    "anyOf": [_object(path=STRING, **{test: {}}) for test in CONDITIONS]
+}  # of a goal
 USER = _object(
     say=STRING, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
 )
@@ -128,16 +132,21 @@ USER_FIRST = _object(**{**USER["properties"], "done": {"const": False}})  # they
 INSTRUCTION_CHARS = 600  # two to five sentences
 
 
-def scenario(may_change_state: bool, guide: bool) -> dict[str, Json]:
-    """The user's instruction and, where allowed, effects that prepare the world.
+def scenario(may_change_state: bool, may_state_goal: bool, guide: bool) -> dict[str, Json]:
+    """The user's instruction and, where allowed, effects that prepare the world and the goal
+    as conditions on the final state.
 
     As a `guide` it bounds the instruction, so that a weak model comes to an end; what an
-    answer is held to does not, and lets effects be left out.
+    answer is held to does not, and lets effects be left out. A goal may always be left out.
     """
-    instruction = STRING | {"maxLength": INSTRUCTION_CHARS} if guide else STRING
-    effects = {"type": "array", "items": EFFECT, "maxItems": 6}
-    schema = _object(instruction=instruction, **({"effects": effects} if may_change_state else {}))
-    return schema if guide else {**schema, "required": ["instruction"]}
+    properties = {"instruction": STRING | {"maxLength": INSTRUCTION_CHARS} if guide else STRING}
+    if may_change_state:
+        properties["effects"] = {"type": "array", "items": EFFECT, "maxItems": 6}
+    required = list(properties) if guide else ["instruction"]
+    if may_state_goal:
+        items = CONDITION if guide else {"type": "object"}  # what is wrong is told in words
+        properties["goal"] = {"type": "array", "items": items, "maxItems": 6}
+    return {**_object(**properties), "required": required}
 
 
 def action(tools: Iterable[Tool]) -> dict[str, Json]:

@@ -15,11 +15,13 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError
 
-from trajgen import filters
+from trajgen import declared, filters
 from trajgen.config import Model
 from trajgen.domains import control_token, load_domain
 from trajgen.errors import InputError
 from trajgen.filters.corpus import fingerprint
+from trajgen.filters.declared import differs
+from trajgen.filters.world import is_failure
 from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
@@ -27,7 +29,7 @@ from trajgen.ledger import Ledger
 from trajgen.loading import find
 from trajgen.pipeline_file import explain
 from trajgen.pointers import EffectError, overlay
-from trajgen.records import Domain, Json, Message, Seed, Trajectory, calls_of
+from trajgen.records import Call, Domain, Json, Message, Seed, Trajectory, calls_of
 from trajgen.schemas import parse_json
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -57,7 +59,10 @@ class SeedSet:
     def digest(self) -> str:
         """Changes when any domain or seed does; the order of lines does not matter."""
         domains = [
-            [d.name, d.policy, d.tools, d.license, dict(d.kinds), d.failure_prefixes, d.state]
+            [
+                *(d.name, d.policy, d.tools, d.license, dict(d.kinds), d.failure_prefixes, d.state),
+                {tool: dict(declared) for tool, declared in d.semantics.items()},
+            ]
             for _, d in sorted(self.domains.items())
         ]
         return digest([domains, [seed.id for seed in self.seeds]])
@@ -150,7 +155,11 @@ def load_lines(
 def seed_problem(seed: Seed, domain: Domain) -> str:
     """The first thing that is wrong with a seed, or ""."""
     trajectory = Trajectory(
-        id=seed.id, domain=domain.name, messages=seed.messages, tools=domain.tools
+        id=seed.id,
+        domain=domain.name,
+        messages=seed.messages,
+        tools=domain.tools,
+        state_initial=initial_state(domain, seed) if domain.semantics else None,
     )
     for reason in filters.check(trajectory, domain):
         return f"{reason.code} at message {reason.at}: {reason.detail}"
@@ -158,15 +167,20 @@ def seed_problem(seed: Seed, domain: Domain) -> str:
 
 
 def _state_problem(seed: Seed, domain: Domain) -> str:
-    effects = seed.meta.get("effects")
+    effects, applies = seed.meta.get("effects"), seed.meta.get("applies", {})
+    if not isinstance(applies, dict) or not all(isinstance(v, bool) for v in applies.values()):
+        return "meta.applies: call ids with true or false"
     if effects is None:
         return ""
     if not isinstance(effects, dict) or not all(map(_are_effects, effects.values())):
         return "meta.effects: call ids with lists of {'op', 'path', 'value'}"
     ledger = Ledger(initial_state(domain, seed), 0)  # no hash is wanted of a whole database
-    if unknown := set(effects) - {call.id for call in calls_of(seed.messages)}:
-        return f"meta.effects names calls that are not there: {', '.join(sorted(unknown))}"
+    if unknown := {*effects, *applies} - {call.id for call in calls_of(seed.messages)}:
+        return f"meta names calls that are not there: {', '.join(sorted(unknown))}"
+    told = {m["tool_call_id"]: m["content"] for m in seed.messages if m["role"] == "tool"}
     for call in calls_of(seed.messages):
+        if problem := _declared_problem(domain, call, seed.meta, told, ledger):
+            return problem
         try:
             ledger.apply(effects.get(call.id, ()))
         except EffectError as error:
@@ -176,6 +190,19 @@ def _state_problem(seed: Seed, domain: Domain) -> str:
     if wanted and missed:
         return f"the goal does not hold at the end: {', '.join(missed)}"
     return ""
+
+
+def _declared_problem(
+    domain: Domain, call: Call, meta: Mapping[str, Json], told: Mapping[str, str], ledger: Ledger
+) -> str:
+    """How a recorded answer differs from what the domain declares, or ""."""
+    result = declared.answer(domain, call, ledger.state)
+    if result is None or call.id not in told:
+        return ""
+    observation, effects = told[call.id], meta["effects"].get(call.id, ())
+    applies = meta.get("applies", {}).get(call.id, not is_failure(observation, domain))
+    reason = differs(result, call, applies, effects, observation, ledger.state)
+    return f"{reason.code} at message {call.message} ({call.id}): {reason.detail}" if reason else ""
 
 
 def _are_effects(value: Json) -> bool:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trajgen.cast import Cast
-from trajgen.config import Pipeline
+from trajgen.config import Pipeline, WorldConfig
+from trajgen.declared import answer
 from trajgen.engines import Engine
 from trajgen.ledger import Ledger
 from trajgen.prompts import Prompts
-from trajgen.records import Domain, Seed
+from trajgen.records import Call, Domain, Seed
 from trajgen.seeds import SeedSet, initial_state
 from trajgen.worlds import World, make_world
+from trajgen.worlds.declared import every_tool_declared
 from trajgen.worlds.llm import Examples, LlmWorld
 
 
@@ -37,6 +39,13 @@ class Stage:
         return self._ledgers[key].fork()
 
 
+def touch(ledger: Ledger, domain: Domain, call: Call) -> None:
+    """Remember what `call` is about: of a declared tool whatever code looks at, so that the row
+    alone is enough to judge it again; else the entities it names."""
+    result = answer(domain, call, ledger.state)
+    ledger.touch(result.touched() if result else ledger.relevant(call.arguments))
+
+
 def make_stage(
     pipeline: Pipeline, seeds: SeedSet, prompts: Prompts, engines: Mapping[str, Engine], run_id: str
 ) -> Stage:
@@ -52,12 +61,22 @@ def make_stage(
         seeds={seed.id: seed for seed in seeds.seeds},
         examples=examples,
         cast=cast,
-        world=_make_world(cast, examples),
+        world=_make_world(cast, examples, seeds),
         run_id=run_id,
     )
 
 
-def _make_world(cast: Cast, examples: Mapping[str, Examples]) -> World:
-    if cast.pipeline.world.kind == "llm":
+def check_world(config: WorldConfig, domains: Mapping[str, Domain]) -> None:
+    """Raises InputError for an unknown kind of world, or one that cannot answer a domain."""
+    if config.kind != "llm":
+        make_world(config)
+    if config.kind == "declared":
+        every_tool_declared(domains)
+
+
+def _make_world(cast: Cast, examples: Mapping[str, Examples], seeds: SeedSet) -> World:
+    config = cast.pipeline.world
+    check_world(config, seeds.domains)
+    if config.kind == "llm":
         return LlmWorld(cast, examples, cast.engine("world").model)
-    return make_world(cast.pipeline.world)
+    return make_world(config)

@@ -36,12 +36,18 @@ def assemble(
     verdict: str,
     end: End,
     reached: bool | None = None,
+    goal: tuple[dict[str, Json], ...] = (),
 ) -> Trajectory:
     """The trajectory of a rollout that ended, with every reason against keeping it.
 
     `verdict` is the outcome as the user saw it; `reached` whether a world that can tell says
-    that the goal of the seed's task holds.
+    that the goal of the seed's task holds; `goal` what the scenario says the task's goal is.
     """
+    if task.strategy == "rephrase":  # the seed's goal still is the task's
+        goal = stage.seeds[task.seed_id].goal
+    else:
+        reached = None
+    ledger.touch(condition["path"] for condition in goal)
     domain, cast = stage.domains[task.domain], stage.cast
     sizes = cast.engine("agent").count_tokens(tuple(messages), domain.tools) if messages else []
     target = [n for n, m in zip(sizes, messages, strict=True) if m["role"] == "assistant"]
@@ -57,8 +63,8 @@ def assemble(
         fault=task.fault,
         state_initial=ledger.touched_initial(),
         state_final=ledger.touched_final(),
-        outcome=_outcome(stage, task, ledger, verdict, end.how, reached),
-        scores=end.json(),
+        outcome=_outcome(goal, ledger, verdict, end.how, reached),
+        scores=end.json() | ({"goal": list(goal)} if goal else {}),
         n_turns=sum(m["role"] == "user" for m in messages),
         n_tool_calls=len(steps),
         n_tokens=sum(sizes),
@@ -114,16 +120,15 @@ def _broken_off(reasons: list[Reason], cause: Reason) -> list[Reason]:
 
 
 def _outcome(
-    stage: Stage, task: Task, ledger: Ledger, verdict: str, how: str, reached: bool | None
+    goal: tuple[dict[str, Json], ...], ledger: Ledger, verdict: str, how: str, reached: bool | None
 ) -> str:
-    """By code where the seed's goal still is the task's goal; else what the user concluded.
+    """By code where the task's goal is known; else what the user concluded.
 
     Where the goal holds because nothing was to change, the user tells a refusal from a success.
     """
     if how != "done":
         return "failure"
-    goal = stage.seeds[task.seed_id].goal
-    if task.strategy != "rephrase" or (not goal and reached is None):
+    if not goal and reached is None:
         return verdict
     if reached is None:
         reached = all(holds(ledger.state, condition) for condition in goal)

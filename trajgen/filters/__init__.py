@@ -9,20 +9,26 @@ of times, with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from trajgen.errors import InputError
-from trajgen.filters import grounding, structure, text, tools, values, world
+from trajgen.filters import declared, grounding, structure, text, tools, values, world
 from trajgen.loading import load_object
 from trajgen.records import Domain, Reason, Trajectory
 
 Filter = Callable[[Trajectory, Domain], Iterable[Reason]]
 
+
+def _world(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
+    yield from world.check(trajectory, domain)
+    yield from declared.check(trajectory, domain)
+
+
 FAMILIES: dict[str, Filter] = {
     "structure": structure.check,
     "tools": tools.check,
-    "world": world.check,
+    "world": _world,
     "grounding": grounding.check,
     "text": text.check,
     "values": values.check,

@@ -108,7 +108,10 @@ def _head(domain: Domain) -> dict[str, Json]:
         "description": domain.description,
         "license": domain.license,
         "language": domain.language,
-        "tools": {tool: {"kind": kind} for tool, kind in domain.kinds.items()},
+        "tools": {
+            tool: {"kind": kind, **_plain(domain.semantics.get(tool, {}))}
+            for tool, kind in domain.kinds.items()
+        },
         "failure_prefixes": list(domain.failure_prefixes),
     }
 

@@ -1,6 +1,7 @@
 """The world model: an LLM that says for each call whether it applies, what it changes and
 what the agent sees. Code holds every proposal against the ledger; what breaks goes back as
-feedback for that step alone.
+feedback for that step alone. Tools that the domain declares are answered by code instead, and
+the model is told what was answered.
 
 Crash rule: an episode is its prompt; nothing of it outlives the rollout.
 """
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trajgen.cast import Cast, Question, speech
+from trajgen.declared import undeclared
 from trajgen.filters.structure import parsed
 from trajgen.filters.world import is_failure, judge
 from trajgen.ids import canonical
@@ -19,6 +21,7 @@ from trajgen.pointers import MISSING, excerpt
 from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of
 from trajgen.schemas import world_answer
 from trajgen.worlds import Answer, Scene
+from trajgen.worlds.declared import answered
 
 REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
 STATE_CHARS = 6000  # of state shown with one call; a database never fits a prompt
@@ -89,23 +92,29 @@ class LlmWorld:
                 "kinds": dict(domain.kinds),
             },
         )
-        return LlmEpisode(self, scene, [speech("system", system)])
+        return LlmEpisode(self, scene, [speech("system", system)], bool(undeclared(domain)))
 
 
 @dataclass(slots=True)
 class LlmEpisode:
-    """One rollout's conversation with the world model."""
+    """One rollout's conversation with the world model; `asks` is false where code answers
+    every tool, so that nothing is ever asked."""
 
     world: LlmWorld
     scene: Scene
     messages: list[Message]
+    asks: bool
     asked: str = ""
     said: str = ""
     given: Answer | None = None
     seen: list[Message] = field(default_factory=list)
 
     async def step(self, call: Call) -> Answer:
-        """Ask for the call's precondition, effects and observation, and judge them."""
+        """Ask for the call's precondition, effects and observation, and judge them. A tool that
+        the domain declares is answered by code."""
+        if coded := answered(self.scene, call):
+            self.asked = self._prompt(call, None) if self.asks else ""
+            return coded
         examples, tool = self.world.examples[self.scene.domain.name], call.tool
         self.asked = self._prompt(call, examples)
         schema = world_answer(self.scene.domain.kinds.get(tool), examples.in_json(tool))
@@ -139,7 +148,9 @@ class LlmEpisode:
 
     def observe(self, call: Call, answer: Answer) -> None:
         """Append the call and the answer that stands: its own word for word, another (a
-        planned fault, the truth) as if it had answered so."""
+        planned fault, code's, the truth) as if it had answered so."""
+        if not self.asks:
+            return
         in_json = self.world.examples[self.scene.domain.name].in_json(call.tool)
         kept = {
             "applies": answer.applies,

@@ -6,6 +6,7 @@ changed is known, so the difference is exact and costs what was touched, not the
 
 from __future__ import annotations
 
+import json
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -31,7 +32,8 @@ class Part:
         return {key: self.dump(model) for key, model in collection.items()}
 
     def dump(self, model: Any) -> Json:
-        return self.form.dump_python(model, mode="json")
+        """An entity as tau2 itself writes JSON: times as `str` has them."""
+        return json.loads(json.dumps(self.form.dump_python(model), default=str))
 
     def check(self, entities: Json, known: Mapping[str, Json]) -> None:
         """Raises EffectError for an entity, other than the `known` ones, that tau2 could not
