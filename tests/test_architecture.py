@@ -24,10 +24,10 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "durable", "lock", "config", "pipeline_file", "prompts", "models", "script"),
-    ("pointers", "goals", "effects", "ledger"),
+    ("pointers", "goals", "effects", "ledger", "shapes"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "worlds.*", "stage"),
-    ("scenario", "trajectories", "rollout", "authored", "worker"),
+    ("scenario", "trajectories", "judge", "rollout", "authored", "worker"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
     ("collect", "dispatch"),
     ("cluster",),

@@ -30,7 +30,8 @@ from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Seed
 from trajgen.schemas import validator
 from trajgen.worlds import Scene
-from trajgen.worlds.llm import REFUSED_CHARS, STATE_CHARS, Examples, LlmEpisode, LlmWorld, observed
+from trajgen.worlds.llm import REFUSED_CHARS, Examples, LlmEpisode, LlmWorld, observed
+from trajgen.worlds.shown import STATE_CHARS
 
 GET = Call("call_0", "get_order", {"order_id": "W101"}, 1)
 CUT = Call("call_1", "cancel_order", {"order_id": "W101"}, 3)

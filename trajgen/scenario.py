@@ -9,6 +9,7 @@ from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError, excerpt, join, lookup
 from trajgen.records import Json, Reason, Seed, Task, calls_of
 from trajgen.schemas import scenario
+from trajgen.shapes import bad_effects
 from trajgen.stage import Stage
 
 CHANGES_STATE = ("entity_swap", "variant_outcome", "new_scenario")
@@ -28,7 +29,11 @@ async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> tuple[str, list
     question = _question(stage, task, seed, ledger, may_change)
 
     def check(answer: dict[str, Json]) -> list[Reason]:
-        return _problems(answer, ledger)
+        effects = answer.get("effects", [])
+        problems = _problems(answer, ledger)
+        if problems or not effects:
+            return problems
+        return bad_effects(stage.shapes.of(task.domain), ledger.state, effects, None)
 
     given = await stage.cast.ask(task, question, check)
     if given.answer is None or given.problems:

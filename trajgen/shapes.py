@@ -149,7 +149,7 @@ def _is_collection(objects: list[Versions]) -> bool:
     """Keys with a digit, or that are no plain words, are ids. So are words that hardly two
     objects have in common, and those of a single object whose values are records alike."""
     keys = Counter(chain.from_iterable(set().union(*one) for one in objects))
-    if sum(map(_is_id, keys)) * 2 > len(keys):
+    if sum(map(is_id, keys)) * 2 > len(keys):
         return True
     if keys.total() > 1.5 * len(keys) or len(keys) < 2:
         return False
@@ -158,7 +158,8 @@ def _is_collection(objects: list[Versions]) -> bool:
     return len(objects) > 1 if scalars else _alike(values)
 
 
-def _is_id(key: str) -> bool:
+def is_id(key: str) -> bool:
+    """Whether a key is no plain word, as ids are: it has a digit or a mark."""
     return not key.isidentifier() or any(map(str.isdigit, key))
 
 

@@ -12,6 +12,7 @@ from trajgen.ledger import Ledger
 from trajgen.prompts import Prompts
 from trajgen.records import Domain, Seed
 from trajgen.seeds import SeedSet, initial_state
+from trajgen.shapes import Shapes
 from trajgen.worlds import World, make_world
 from trajgen.worlds.llm import Examples, LlmWorld
 
@@ -24,6 +25,7 @@ class Stage:
     domains: Mapping[str, Domain]
     seeds: Mapping[str, Seed]
     examples: Mapping[str, Examples]
+    shapes: Shapes
     cast: Cast
     world: World
     run_id: str
@@ -46,18 +48,20 @@ def make_stage(
         name: Examples(domain, [s for s in seeds.seeds if s.domain == name])
         for name, domain in seeds.domains.items()
     }
+    shapes = Shapes(seeds.domains, seeds.seeds)
     return Stage(
         pipeline=pipeline,
         domains=seeds.domains,
         seeds={seed.id: seed for seed in seeds.seeds},
         examples=examples,
+        shapes=shapes,
         cast=cast,
-        world=_make_world(cast, examples),
+        world=_make_world(cast, examples, shapes),
         run_id=run_id,
     )
 
 
-def _make_world(cast: Cast, examples: Mapping[str, Examples]) -> World:
+def _make_world(cast: Cast, examples: Mapping[str, Examples], shapes: Shapes) -> World:
     if cast.pipeline.world.kind == "llm":
-        return LlmWorld(cast, examples, cast.engine("world").model)
+        return LlmWorld(cast, examples, shapes, cast.engine("world").model)
     return make_world(cast.pipeline.world)

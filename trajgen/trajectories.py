@@ -58,7 +58,7 @@ def assemble(
         state_initial=ledger.touched_initial(),
         state_final=ledger.touched_final(),
         outcome=_outcome(stage, task, ledger, verdict, end.how, reached),
-        scores=end.json(),
+        scores={**end.json(), **_agreement(steps)},
         n_turns=sum(m["role"] == "user" for m in messages),
         n_tool_calls=len(steps),
         n_tokens=sum(sizes),
@@ -71,6 +71,15 @@ def assemble(
         seed_license=domain.license,
     )
     return judged(trajectory, _reasons(stage, trajectory, end))
+
+
+def _agreement(steps: list[Step]) -> dict[str, Json]:
+    """The lowest and the mean agreement of the steps where it was measured."""
+    shares = [step.agreement for step in steps if step.agreement is not None]
+    if not shares:
+        return {}
+    mean = round(sum(shares) / len(shares), 4)
+    return {"agreement": {"min": round(min(shares), 4), "mean": mean}}
 
 
 def judged(trajectory: Trajectory, reasons: list[Reason]) -> Trajectory:
