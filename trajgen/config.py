@@ -219,7 +219,7 @@ class Pipeline(Model):
     filters: Names = ("default",)
     keep: tuple[Outcome, ...] = get_args(Outcome)
     judge: JudgeConfig = JudgeConfig()
-    near_duplicate: float | None = Field(0.97, ge=0.9, le=1)
+    near_duplicate: float | None = Field(0.98, ge=0.9, le=1)
     decontaminate: Names = ()
     shards: ShardsConfig = ShardsConfig()
     cluster: ClusterConfig = ClusterConfig()
@@ -240,6 +240,8 @@ class Pipeline(Model):
                 known = ", ".join(self.engines)
                 raise ValueError(f"roles.{name} names engine {role.engine!r}; engines has: {known}")
         self._check_agreement()
+        if self.judge != JudgeConfig() and self.roles.judge is None:
+            raise ValueError("judge: nobody judges; name an engine in roles.judge")
         twice = sorted(set(self.decontaminate) & set(self.seeds))
         if twice:
             raise ValueError(

@@ -210,7 +210,7 @@ def authored(tools: Iterable[Tool]) -> dict[str, Json]:
 AUTHORED = _authored(ACTION)  # what an authored answer is held to, as ACTION
 
 
-_SCORES = dict.fromkeys(("policy", "goal", "quality"), {"type": "integer", "enum": [1, 2, 3, 4, 5]})
+_SCORES = {key: {"enum": [1, 2, 3, 4, 5]} for key in ("policy", "goal", "quality")}
 JUDGED = _object(reasons=_object(**dict.fromkeys(_SCORES, STRING)), **_SCORES)
 
 

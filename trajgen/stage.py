@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from trajgen.cast import Cast
 from trajgen.config import Pipeline
+from trajgen.contamination import NO_BENCHMARKS, Benchmarks
 from trajgen.engines import Engine
 from trajgen.ledger import Ledger
 from trajgen.prompts import Prompts
@@ -29,6 +30,7 @@ class Stage:
     cast: Cast
     world: World
     run_id: str
+    benchmarks: Benchmarks = NO_BENCHMARKS
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
 
     def ledger(self, seed: Seed) -> Ledger:
@@ -40,7 +42,12 @@ class Stage:
 
 
 def make_stage(
-    pipeline: Pipeline, seeds: SeedSet, prompts: Prompts, engines: Mapping[str, Engine], run_id: str
+    pipeline: Pipeline,
+    seeds: SeedSet,
+    prompts: Prompts,
+    engines: Mapping[str, Engine],
+    run_id: str,
+    benchmarks: Benchmarks = NO_BENCHMARKS,
 ) -> Stage:
     """The stage of a pipeline. Raises InputError for an unknown kind of world."""
     cast = Cast(pipeline, prompts, engines)
@@ -58,6 +65,7 @@ def make_stage(
         cast=cast,
         world=_make_world(cast, examples, shapes),
         run_id=run_id,
+        benchmarks=benchmarks,
     )
 
 

@@ -100,6 +100,7 @@ def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
         reasons.append(Reason("too_long", None, f"{trajectory.n_tokens} tokens of {most}"))
     if copy := copy_of_seed(trajectory, seed):
         reasons.append(copy)
+    reasons += stage.benchmarks.check(trajectory, domain)
     if not reasons and trajectory.outcome not in stage.pipeline.keep:
         kept = ", ".join(stage.pipeline.keep)
         reasons.append(Reason("unwanted_outcome", None, f"{trajectory.outcome}; kept: {kept}"))
