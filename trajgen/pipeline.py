@@ -23,8 +23,9 @@ from typing import Any, TypeVar
 
 from trajgen import __version__, filters
 from trajgen.cluster import Hire, check, n_workers, open_cluster
-from trajgen.collect import Collector
+from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
+from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.dispatch import Dispatch
 from trajgen.ids import digest
 from trajgen.loading import find
@@ -53,12 +54,13 @@ class Loaded:
     pipeline: Pipeline
     seeds: SeedSet
     prompts: Prompts
+    benchmarks: Benchmarks = NO_BENCHMARKS
 
     @property
     def digest(self) -> str:
         """Changes with anything that decides what a row holds."""
         parts = [self.pipeline.decisive(), self.seeds.digest, self.prompts.digest, SCHEMA_VERSION]
-        return digest(parts)
+        return digest([*parts, self.benchmarks.digest] if self.pipeline.decontaminate else parts)
 
     @property
     def run_id(self) -> str:
@@ -75,6 +77,7 @@ class Loaded:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
         check_world(self.pipeline.world, self.seeds.domains)
+        self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
         for name, engine in self.pipeline.engines.items():
             if unread := engine.unread():
@@ -82,7 +85,14 @@ class Loaded:
                 _log.warning("engines.%s: kind %s does not read %s", name, engine.kind, keys)
 
     def job(self) -> Job:
-        return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)
+        return Job(
+            self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight, self.benchmarks
+        )
+
+    def known(self) -> Known | None:
+        """What rows may not nearly repeat; None where the pipeline does not ask."""
+        at_least = self.pipeline.near_duplicate
+        return None if at_least is None else Known(self.seeds.seeds, at_least)
 
     def record(self) -> dict[str, Json]:
         """What `run.json` holds."""
@@ -102,7 +112,8 @@ def load(path: str | Path, overrides: Iterable[str] = (), limit: int | None = No
     file = find(str(path))
     pipeline = load_pipeline(file, list(overrides), limit)
     folder = find(pipeline.prompts, file.parent) if pipeline.prompts else None
-    return Loaded(pipeline, load_seeds(pipeline.seeds, file.parent), Prompts(folder))
+    benchmarks = load_benchmarks(pipeline.decontaminate, file.parent)
+    return Loaded(pipeline, load_seeds(pipeline.seeds, file.parent), Prompts(folder), benchmarks)
 
 
 def run(
@@ -130,7 +141,9 @@ def run(
 def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     """Play, judge and commit what is owed, then seal the run."""
     pipeline = loaded.pipeline
-    collector = Collector(folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target)
+    collector = Collector(
+        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, loaded.known()
+    )
     if not collector.finished:
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
