@@ -24,10 +24,12 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records", "loop"),
     ("loading", "durable", "lock", "config", "pipeline_file", "prompts", "models", "script"),
-    ("pointers", "goals", "effects", "diff", "ledger", "declared", "declared.*"),
+    ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
-    ("engines.*", "importers.*", "domains", "seeds", "cast", "worlds.*", "stage"),
-    ("scenario", "trajectories", "rollout", "authored", "worker", "actors"),
+    ("sketches",),
+    ("engines.*", "importers.*", "domains", "seeds", "cast", "worlds.*"),
+    ("contamination", "stage"),
+    ("scenario", "trajectories", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
     ("collect", "dispatch"),
     ("cluster",),
@@ -45,6 +47,7 @@ ROOMS = {
     "jinja2": {"prompts"},
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
+    "numpy": {"sketches"},
     "pandas": {"review/run", "review/tables"},
     "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
     "pydantic": {"config", "pipeline_file", "domains", "seeds", "engines/scripted", "worlds/tau2"},
@@ -59,7 +62,7 @@ ROOMS = {
 }
 
 MAX_LINES = 300
-LARGER = {"cli.py": 400}  # all commands in one list
+LARGER = {"cli.py": 400, "config.py": 360}  # all commands, and all settings, in one list
 
 
 @cache

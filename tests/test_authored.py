@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.playing import (
     CANCEL,
     CANCELLED,
+    DOMAIN,
     PENDING,
     PROMPTS,
     REFUSED,
@@ -257,3 +259,27 @@ def test_whole_seeds_by_the_scripted_engine(domain: str, quality: float) -> None
         for step in row.steps:
             ledger.apply(step.effects)
         assert ledger.state == row.state_final
+
+
+def test_an_authored_effect_unlike_all_that_is_known_is_refused() -> None:
+    orders = {f"W{n}": {"status": "pending", "total": n} for n in range(100, 110)}
+    odd = {"op": "set", "path": "/orders/W101/status", "value": None}
+    turns = [
+        {"role": "user", "say": "Cancel W101."},
+        {"role": "agent", **agent("", call("cancel_order"))},
+        {"role": "world", "answers": [world({"status": None}, odd)]},
+        {"role": "agent", **agent("It is done.")},
+    ]
+    answer = {"turns": turns, "outcome": "success"}
+    row = asyncio.run(
+        author(
+            stage(
+                Actor({"author": [answer] * 2}),
+                domain=replace(DOMAIN, state={"orders": orders}),
+                rollout={"mode": "one_call", "attempts": 2},
+            ),
+            TASK,
+        )
+    )
+    assert "bad_effect" in row.reasons
+    assert "expected string, found null" in row.scores["cause"]["detail"]

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from tests.crash.small_run import contents, plan, row, run_record
-from trajgen.collect import Collector, Settled
+from trajgen.collect import Collector, Known, Settled
 from trajgen.durable import sha256_of
-from trajgen.records import Task, Trajectory
+from trajgen.records import Message, Seed, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import read_rows, rejects_path, shard_path
+from trajgen.sketches import sketch
 
 ROWS, PLANNED = 4, 14  # shards of 4, 4, 4 and 2 tasks
+WORDS = (
+    "Somebody has put my old copper kettle on the upper shelf above the stove again and I cannot "
+    "reach it without a ladder which stands in the shed under a pile of firewood so would you be "
+    "so kind and bring it down to the table where the cups are"
+)
+CONVERSATION: list[Message] = [
+    {"role": "user", "content": WORDS},
+    {"role": "assistant", "content": "It stands beside the cups now, clean and filled with water."},
+]
 
 
 @contextmanager
@@ -173,6 +186,126 @@ def test_duplicates_are_known_after_a_resume(tmp_path: Path) -> None:
         commit_all(collector)
         assert collector.totals.reasons == {"exact_duplicate": 2}
         assert collector.totals.kept == 6
+
+
+# Near copies.
+
+SEED = Seed("seed-1", "small", tuple(CONVERSATION))
+
+
+def talk(*changes: tuple[str, str]) -> list[Message]:
+    """The seed's conversation with words changed."""
+    text = json.dumps(CONVERSATION)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    messages: list[Message] = json.loads(text)
+    return messages
+
+
+OTHER = [{**CONVERSATION[0], "content": " ".join(reversed(WORDS.split()))}, CONVERSATION[1]]
+LIKE_OTHER = [{**m, "content": m["content"].replace("under", "over")} for m in OTHER]
+TALKS: dict[int, list[Message]] = {
+    1: talk(("shelf", "rack"), ("kettle", "pan")),  # two words off its seed
+    2: OTHER,
+    6: LIKE_OTHER,
+    7: [{**m, "content": m["content"].replace("firewood", "coal")} for m in OTHER],
+}
+
+
+def played(task: Task) -> Settled:
+    messages = TALKS.get(task.index)
+    if messages is None:
+        return kept(task)
+    made = row(task.id, messages=tuple(messages))
+    return Settled(made, f"f-{task.index}", sketch(messages))
+
+
+@contextmanager
+def watching(path: Path) -> Iterator[Collector]:
+    with RunFolder.create_or_open(path, run_record(), plan(PLANNED), []) as folder:
+        yield Collector(folder, PLANNED, ROWS, 100, Known([SEED], 0.98))
+
+
+def rejects(path: Path) -> dict[str, dict[str, Any]]:
+    rows = [r for n in range(4) for r in read_rows(rejects_path(path, n))]
+    return {r["id"]: Trajectory.parse(r).scores["reasons"][0] for r in rows}
+
+
+def test_near_copies_of_seeds_and_of_earlier_rows_are_rejected(tmp_path: Path) -> None:
+    with watching(tmp_path) as collector:
+        for task in TASKS:
+            collector.add(task, played(task))
+        commit_all(collector)
+        assert collector.totals.reasons == {"copy_of_seed": 1, "near_duplicate": 2}
+    found = rejects(tmp_path)
+    assert found["task-0001"]["code"] == "copy_of_seed"
+    assert found["task-0001"]["detail"] == "nearly the same as seed-1"
+    assert found["task-0006"]["code"] == "near_duplicate"
+    assert found["task-0006"]["detail"] == "nearly as in shard 0"
+
+
+def test_near_copies_in_one_shard(tmp_path: Path) -> None:
+    with watching(tmp_path) as collector:
+        for task in TASKS[:4]:
+            talked = replace(task, index=2 if task.index == 0 else 6)
+            collector.add(task, replace(played(talked), row=row(task.id), fingerprint=task.id))
+        commit_all(collector)
+        assert collector.totals.reasons == {"near_duplicate": 3}
+    assert ids(shard_path(tmp_path, 0)) == ["task-0000"]
+
+
+def test_a_run_in_two_halves_is_the_run_in_one_byte_for_byte(tmp_path: Path) -> None:
+    with watching(tmp_path / "one") as collector:
+        for task in TASKS:
+            collector.add(task, played(task))
+        commit_all(collector)
+        collector.folder.finish(3)
+    for half in (TASKS[:4], TASKS[4:]):
+        with watching(tmp_path / "two") as collector:
+            for task in reversed(half):
+                collector.add(task, played(task))
+            commit_all(collector)
+            if collector.finished:
+                collector.folder.finish(3)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert len(rejects(tmp_path / "two")) == 3
+
+
+def test_a_damaged_shard_comes_again_as_it_was(tmp_path: Path) -> None:
+    with watching(tmp_path) as collector:
+        for task in TASKS:
+            collector.add(task, played(task))
+        commit_all(collector)
+    before = sha256_of(shard_path(tmp_path, 1))
+    damaged(tmp_path, 1)
+    with watching(tmp_path) as collector:
+        for task in TASKS[4:8]:
+            collector.add(task, played(task))
+        commit_all(collector)
+    assert sha256_of(shard_path(tmp_path, 1)) == before
+
+
+def test_a_commit_that_failed_finds_no_copy_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watching(tmp_path) as collector:
+        for task in TASKS[:4]:
+            collector.add(task, played(task))
+        with monkeypatch.context() as patched:
+            patched.setattr(RunFolder, "commit", Mock(side_effect=OSError("disk full")))
+            with pytest.raises(OSError, match="disk full"):
+                collector.commit_next()
+        assert commit_all(collector) == [0]
+        assert collector.totals.reasons == {"copy_of_seed": 1}
+
+
+def test_nothing_is_near_without_sketches(tmp_path: Path) -> None:
+    with watching(tmp_path) as collector:
+        for task in TASKS:
+            collector.add(task, kept(task))
+        commit_all(collector)
+        assert collector.totals.kept == PLANNED
 
 
 # Target.

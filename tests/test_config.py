@@ -15,11 +15,14 @@ from trajgen.config import (
     PLACEMENT,
     READ_BY,
     STRATEGIES,
+    AgreementConfig,
     EngineConfig,
     Pipeline,
     RoleConfig,
 )
 from trajgen.ids import digest
+
+ROLES = {"user": "main", "agent": "main", "world": "main"}
 
 
 @pytest.fixture
@@ -55,6 +58,30 @@ def test_roles_by_name_or_with_settings(file: Path) -> None:
     pipeline = load(file, job(roles=roles))
     assert pipeline.roles.agent.temperature == 0.1
     assert pipeline.roles.user.temperature == RoleConfig(engine="main").temperature
+
+
+def test_agreement_by_number_or_with_settings(file: Path) -> None:
+    assert load(file).world.agreement is None
+    short = load(file, job(world={"agreement": 4})).world.agreement
+    assert short == AgreementConfig(samples=4, at_least=0, below="ask_again")
+    long = {"samples": 2, "at_least": 0.5, "below": "drop"}
+    assert load(file, job(world={"agreement": long})).world.agreement == AgreementConfig(**long)
+
+
+def test_a_judge_answers_at_temperature_0_unless_told_otherwise(file: Path) -> None:
+    assert load(file).roles.judge is None
+    judge = load(file, job(roles={**ROLES, "judge": "main"})).roles.judge
+    assert judge is not None
+    assert (judge.engine, judge.temperature, judge.max_tokens) == ("main", 0, 512)
+    warm = {"engine": "main", "temperature": 0.4}
+    judge = load(file, job(roles={**ROLES, "judge": warm})).roles.judge
+    assert judge is not None
+    assert judge.temperature == 0.4
+
+
+def test_near_duplicates_are_looked_for_unless_told_otherwise(file: Path) -> None:
+    assert load(file).near_duplicate == 0.98
+    assert load(file, None, "near_duplicate=null").near_duplicate is None
 
 
 def test_models_are_frozen(file: Path) -> None:
@@ -96,6 +123,23 @@ def test_models_are_frozen(file: Path) -> None:
         ({"keep": ["partly"]}, "keep.0: "),
         ({"shards": {"rows": 0}}, "shards.rows: "),
         ({"limits": 5}, "limits: "),
+        ({"roles": {**ROLES, "judge": "big"}}, "roles.judge names engine 'big'"),
+        ({"judge": {"goal": 4}}, "nobody judges; name an engine in roles.judge"),
+        ({"judge": {"goal": 6}}, "judge.goal: "),
+        ({"near_duplicate": 0.5}, "near_duplicate: "),
+        ({"decontaminate": "seeds/retail_support"}, "is a source of seeds too"),
+        ({"world": {"agreement": 1}}, "world.agreement.samples: "),
+        ({"world": {"agreement": True}}, "world.agreement: "),
+        ({"world": {"agreement": {"below": "retry"}}}, "world.agreement.below: "),
+        ({"world": {"kind": "tau2", "agreement": 3}}, "only the world model"),
+        ({"world": {"agreement": 3}, "rollout": {"mode": "one_call"}}, "only the world model"),
+        (
+            {
+                "world": {"agreement": 3},
+                "roles": {**ROLES, "world": {"engine": "main", "temperature": 0}},
+            },
+            "at temperature 0 all samples are one",
+        ),
     ],
 )
 def test_values_out_of_bounds_are_named(file: Path, changes: dict[str, Any], said: str) -> None:

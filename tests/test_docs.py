@@ -242,12 +242,14 @@ MODEL_TABLES: dict[str, tuple[type[BaseModel], set[str]]] = {
         set(config.EngineConfig.model_fields) - set(config.PLACEMENT),
     ),
     "`engines.<name>`: how it is served": (config.EngineConfig, set(config.PLACEMENT)),
-    "`roles.agent`, `roles.user`, `roles.world`": (
+    "`roles.agent`, `roles.user`, `roles.world`, `roles.judge`": (
         config.RoleConfig,
         set(config.RoleConfig.model_fields),
     ),
     "`rollout`": (config.RolloutConfig, set(config.RolloutConfig.model_fields)),
     "`world`": (config.WorldConfig, set(config.WorldConfig.model_fields)),
+    "`world.agreement`": (config.AgreementConfig, set(config.AgreementConfig.model_fields)),
+    "`judge`": (config.JudgeConfig, set(config.JudgeConfig.model_fields)),
     "`variations`": (config.VariationsConfig, set(config.VariationsConfig.model_fields)),
     "`variations.faults`": (config.FaultsConfig, set(config.FaultsConfig.model_fields)),
     "`limits`": (config.LimitsConfig, set(config.LimitsConfig.model_fields)),
@@ -296,7 +298,8 @@ def _plain(value: Any) -> str:
 
 
 def test_every_section_of_a_pipeline_has_its_table() -> None:
-    covered = {model for model, _ in MODEL_TABLES.values()} | {config.RolesConfig}
+    told = {config.RolesConfig, config.JudgeRoleConfig}  # by name, and as the other roles
+    covered = {model for model, _ in MODEL_TABLES.values()} | told
     models = {m for m in vars(config).values() if isinstance(m, type) and issubclass(m, BaseModel)}
     assert models - {config.Model, BaseModel} <= covered
 
@@ -304,7 +307,7 @@ def test_every_section_of_a_pipeline_has_its_table() -> None:
 def test_roles_strategies_personas_faults_and_families() -> None:
     from trajgen.filters import FAMILIES
 
-    heading = "`roles.agent`, `roles.user`, `roles.world`"
+    heading = "`roles.agent`, `roles.user`, `roles.world`, `roles.judge`"
     assert set(re.findall(r"`roles\.(\w+)`", heading)) == set(config.RolesConfig.model_fields)
     about = "Strategies, personas, faults"
     assert tuple(_table(README, about)) == config.STRATEGIES
@@ -376,8 +379,9 @@ def test_scores_are_documented() -> None:
     from trajgen.trajectories import End, judged
 
     reason = Reason("bad_answer", None, "")
-    row = Trajectory("t", "d", (), scores=End("bad_answer", reason).json() | {"goal": []})
-    assert set(_table(ROWS, "Scores")) == set(judged(row, [reason]).scores)
+    row = Trajectory("t", "d", (), scores=End("bad_answer", reason).json())
+    more = {"agreement", "goal", "judge"}  # where there are any
+    assert set(_table(ROWS, "Scores")) == set(judged(row, [reason]).scores) | more
     ends = set(re.findall(r"`(\w+)`", _table(ROWS, "Scores")["ended"][0]))
     words = (End.__doc__ or "").removeprefix("How a rollout ended: ").partition(";")[0]
     assert ends == set(re.findall(r"\w+", words)) - {"or"}

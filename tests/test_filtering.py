@@ -47,6 +47,24 @@ def outcome(source: str, **more: Any) -> dict[str, list[str]]:
     }
 
 
+def test_a_near_copy_of_an_earlier_row_without_reasons(tmp_path: Path) -> None:
+    first = max(GOOD.values(), key=lambda m: len(json.dumps(m)))
+    second = json.loads(json.dumps(first))
+    spoken = [m for m in second if m["role"] == "assistant" and m["content"]]
+    spoken[-1]["content"] = f"{spoken[-1]['content']} Indeed."
+    rows = [
+        {"id": "bad", "messages": [*first, *BAD]},
+        {"id": "one", "messages": first},
+        {"id": "two", "messages": second},
+    ]
+    source = write_lines(tmp_path / "rows.jsonl", rows)
+    found = {id_: reasons for _, id_, reasons in filter_source(source, SHOP)}
+    assert found["bad"]
+    assert found["one"] == []
+    assert [r.code for r in found["two"]] == ["near_duplicate"]
+    assert found["two"][0].detail == "says and calls nearly the same as one"
+
+
 def test_a_jsonl_file(tmp_path: Path) -> None:
     rows: list[Any] = [{"id": name, "messages": as_openai(m)} for name, m in GOOD.items()]
     rows += [

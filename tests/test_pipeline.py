@@ -480,3 +480,42 @@ def test_every_pipeline_of_ours_plans(name: str, capsys: pytest.CaptureFixture[s
     found = json.loads(capsys.readouterr().out)
     assert found["tasks"] == (48 if name == "quickstart.yaml" else 50)
     assert len(found["strategies"]) > 1
+
+
+def test_near_copies_are_the_same_ones_after_a_resume(tmp_path: Path) -> None:
+    data = {"max_tasks": 60, "shards": {"rows": 5}, "near_duplicate": 0.9}
+    path = write_pipeline(tmp_path, **data, variations={"strategies": {"rephrase": 1}})
+    run = trajgen.run(path, tmp_path / "run")
+    found = run.status()["reasons"]
+    assert found["near_duplicate"] > 0
+    before = made(tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").unlink()
+    for number in range(5, 12):
+        (tmp_path / "run" / "shards" / f"train-{number:05d}.parquet").unlink()
+    trajgen.run(path, tmp_path / "run")
+    assert made(tmp_path / "run") == before
+    assert verify(tmp_path / "run") == []
+
+
+def test_a_judge_rejects_in_a_run_and_its_scores_are_in_the_rows(tmp_path: Path) -> None:
+    roles = {"user": "main", "agent": "main", "world": "main", "judge": "main"}
+    path = write_pipeline(tmp_path, {"quality": {"judge": 0.5}}, max_tasks=24, roles=roles)
+    run = trajgen.run(path, tmp_path / "run")
+    low = {"policy_violation", "goal_not_reached", "low_quality"}
+    assert set(run.status()["reasons"]) <= low
+    assert set(run.status()["reasons"])
+    kept = [run[n].scores["judge"] for n in range(len(run))]
+    assert {"policy", "error"} & kept[0].keys()
+    assert all(scores.get("policy", 5) >= 3 for scores in kept)
+
+
+def test_agreement_is_measured_in_a_run(tmp_path: Path) -> None:
+    script = {"quality": {"world": 0.8}}
+    path = write_pipeline(tmp_path, script, world={"agreement": {"samples": 3, "at_least": 0.67}})
+    run = trajgen.run(path, tmp_path / "run")
+    shares = [
+        step.agreement or 0 for n in range(len(run)) for step in run[n].steps if not step.fault
+    ]
+    assert min(shares) >= 2 / 3
+    assert 1.0 in shares
+    assert all(run[n].scores["agreement"]["min"] >= 0.66 for n in range(len(run)))

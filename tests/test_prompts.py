@@ -56,6 +56,13 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "author.system": HEAD,
     "author.user": PLOT,
     "feedback": {"problems": ["bad_effect: /orders/o9: nothing is there to set"]},
+    "judge.system": HEAD,
+    "judge.user": {
+        "wish": "You want o1 cancelled.",
+        "conversation": EXAMPLE,
+        "changes": [{"call_id": "call_0", "op": "set", "path": "/orders/o1/status", "value": "x"}],
+        "outcome": "success",
+    },
     "scenario.system": PLOT,
     "scenario.user": PLOT,
     "user.begin": {},

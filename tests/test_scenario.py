@@ -355,3 +355,16 @@ def test_a_seeds_own_state_comes_over_the_domains() -> None:
     assert '"status": "shipped"' in prompt(actor.requests[0])
     assert ledger.get("/orders/W101") == {**STATE["orders"]["W101"], "status": "cancelled"}
     assert ledger.get("/orders/W102") == STATE["orders"]["W102"]
+
+
+def test_a_world_prepared_like_no_other_is_asked_again() -> None:
+    orders = {f"W{n}": {"status": "pending", "total": n} for n in range(100, 110)}
+    domain = replace(DOMAIN, state={"orders": orders})
+    odd = planned(
+        "You want W101 cancelled.",
+        effects=[{"op": "add", "path": "/orders/W101/state", "value": "sent"}],
+    )
+    actor = Actor({**good(), "scenario": [odd, odd]})
+    row = play(actor, task(strategy="variant_outcome"), domain=domain)
+    assert reasons(row)[0][0] == "bad_effect"
+    assert "/orders/W101/state: expected one of status, total" in row.scores["reasons"][0]["detail"]

@@ -19,18 +19,23 @@ from tests.playing import (
     STATE,
     TASK,
     Actor,
+    good,
     made,
+    play,
     prompt,
     stage,
     world,
 )
+from trajgen.errors import EngineDead
 from trajgen.faults import planned_fault
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Seed
 from trajgen.schemas import validator
 from trajgen.worlds import Answer, Scene
-from trajgen.worlds.llm import REFUSED_CHARS, STATE_CHARS, Examples, LlmEpisode, LlmWorld, observed
+from trajgen.worlds.examples import Examples
+from trajgen.worlds.llm import REFUSED_CHARS, LlmEpisode, LlmWorld, observed
+from trajgen.worlds.shown import STATE_CHARS
 
 GET = Call("call_0", "get_order", {"order_id": "W101"}, 1)
 CUT = Call("call_1", "cancel_order", {"order_id": "W101"}, 3)
@@ -157,6 +162,111 @@ def test_a_domain_without_state_shows_none() -> None:
     assert "State that" not in asked(GET, None)
 
 
+# What no state of the domain is like.
+
+
+def test_an_effect_unlike_all_that_is_known_is_asked_again() -> None:
+    orders = {f"W{n}": {"status": "pending", "total": n} for n in range(100, 110)}
+    domain = replace(DOMAIN, state={"orders": orders})
+    odd = {"op": "add", "path": "/orders/W101/state", "value": "gone"}
+    given = world(CANCELLED, CANCEL, odd)
+    actor = Actor({"world": [given, world(CANCELLED, CANCEL)]})
+    answer = asyncio.run(begin(actor, domain).step(CUT))
+    assert (answer.attempts, answer.verdicts) == (2, ())
+    assert (
+        "bad_effect: /orders/W101/state: expected one of status, total" in actor.prompts("world")[1]
+    )
+    answer = asyncio.run(begin(Actor({"world": [given] * 2}), domain).step(CUT))
+    assert [(v.code, v.at) for v in answer.verdicts] == [("bad_effect", 3)]
+
+
+def test_what_a_real_answer_brings_is_known_from_then_on() -> None:
+    orders = {f"W{n}": {"status": "pending", "total": n} for n in range(100, 110)}
+    domain = replace(DOMAIN, state={"orders": orders})
+    more = {"op": "add", "path": "/orders/W102/reason", "value": "late"}
+    given = world(CANCELLED, CANCEL, {**more, "path": "/orders/W101/reason"})
+    episode = begin(Actor({"world": [given] * 2}), domain)
+    real = Answer(True, "", (more,), json.dumps(CANCELLED), "real")
+    episode.scene.ledger.apply(real.effects)
+    episode.observe(replace(CUT, arguments={"order_id": "W102"}), real)
+    answer = asyncio.run(episode.step(CUT))
+    assert (answer.attempts, answer.verdicts) == (1, ())
+
+
+# Agreement.
+
+YES, NO = world(CANCELLED, CANCEL), world({"error": "no"}, applies=False)
+
+
+def sampled(*answers: Any, attempts: int = 1, **agreement: Any) -> tuple[Answer, Actor]:
+    actor = Actor({"world": list(answers)})
+    setting = {"samples": 3, **agreement}
+    changes = {"world": {"agreement": setting}, "rollout": {"attempts": attempts}}
+    return asyncio.run(begin(actor, **changes).step(CUT)), actor
+
+
+def test_the_majority_is_taken_from_one_prompt() -> None:
+    answer, actor = sampled(NO, YES, YES)
+    assert answer.effects == (CANCEL,)
+    assert answer.agreement == 2 / 3
+    assert answer.verdicts == ()
+    assert len({request.messages for request in map(frozen, actor.requests)}) == 1
+    assert len({request.seed for request in actor.requests}) == 3
+    assert actor.requests[0].id.endswith("/call_1/1")
+
+
+def frozen(request: Any) -> Any:
+    return replace(request, messages=json.dumps(request.messages))
+
+
+def test_too_little_agreement_is_asked_anew() -> None:
+    answer, actor = sampled(
+        NO, YES, {**NO, "observation": {"error": "x"}}, YES, YES, NO, at_least=0.67, attempts=2
+    )
+    assert (answer.agreement, answer.attempts, answer.verdicts) == (2 / 3, 2, ())
+    assert len({request.seed for request in actor.requests}) == 6
+
+
+def test_too_little_agreement_to_the_end_is_a_verdict() -> None:
+    two = [YES, NO, {**NO, "observation": {"error": "x"}}]
+    answer, actor = sampled(*two, *two, at_least=0.6, attempts=2)
+    assert [v.code for v in answer.verdicts] == ["low_agreement"]
+    assert "0.33 of 3 answers agree; wanted 0.6" in answer.verdicts[0].detail
+    assert len(actor.requests) == 6
+    _, actor = sampled(*two, at_least=0.6, attempts=2, below="drop")
+    assert len(actor.requests) == 3
+
+
+def test_an_answer_that_cannot_stand_is_no_vote() -> None:
+    answer, _ = sampled("?", YES, "?")
+    assert (answer.agreement, answer.effects) == (1 / 3, (CANCEL,))
+    answer, _ = sampled("?", "?", "?", at_least=0.5)
+    assert (answer.agreement, [v.code for v in answer.verdicts]) == (0, ["bad_answer"])
+
+
+def test_a_sample_that_fails_ends_the_others() -> None:
+    with pytest.raises(EngineDead):
+        sampled(YES, EngineDead("gone"), YES)
+
+
+def test_agreement_stands_in_steps_and_scores() -> None:
+    answers = {**good(), "world": [world(PENDING)] * 2 + [YES, YES]}
+    row = play(Actor(answers), world={"agreement": 2})
+    assert [step.agreement for step in row.steps] == [1.0, 1.0]
+    assert row.scores["agreement"] == {"min": 1.0, "mean": 1.0}
+    assert "agreement" not in play(good()).scores
+
+
+# With and without feedback.
+
+
+def test_one_attempt_is_no_feedback() -> None:
+    actor = Actor({"world": [world({"ok": True})]})
+    answer = asyncio.run(begin(actor, rollout={"attempts": 1}).step(CUT))
+    assert [v.code for v in answer.verdicts] == ["effect_missing"]
+    assert len(actor.requests) == 1
+
+
 # Real results as examples.
 
 
@@ -188,6 +298,23 @@ def test_the_nearest_results_come_first_with_a_failure_among_them() -> None:
     assert known.nearest(call, 0) == []
     assert len(known.nearest(call, 9)) == 3
     assert known.nearest(replace(GET, tool="fly"), 2) == []
+
+
+def test_of_like_calls_the_seeds_own_comes_first() -> None:
+    known = examples(
+        result("W1", '{"a": 1}', 1), result("W2", '{"a": 2}', 2), result("W3", '{"a": 3}', 3)
+    )
+    call = replace(GET, arguments={"order_id": "W9"})
+    assert [e.seed for e in known.nearest(call, 1, "s2")] == ["s2"]
+    assert [e.seed for e in known.nearest(call, 1)] == ["s0"]
+    named = replace(GET, arguments={"order_id": "W1"})
+    assert [e.seed for e in known.nearest(named, 1, "s2")] == ["s0"]
+
+
+def test_texts_are_near_by_their_words() -> None:
+    known = examples(result("red wool coat", "1", 1), result("blue tea pot", "2", 2))
+    call = replace(GET, arguments={"order_id": "tea pot"})
+    assert [e.observation for e in known.nearest(call, 1)] == ["2"]
 
 
 def test_the_same_result_is_known_once() -> None:

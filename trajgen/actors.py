@@ -22,7 +22,7 @@ from trajgen.worker import Job, Report, Worker
 
 def adapters(pipeline: Pipeline, engine: str) -> tuple[str, ...]:
     """The adapters that roles use on `engine`."""
-    roles = (pipeline.roles.agent, pipeline.roles.user, pipeline.roles.world)
+    roles = (role for _, role in pipeline.roles if role is not None)
     named = [role.adapter for role in roles if role.engine == engine and role.adapter]
     return tuple(dict.fromkeys(named))
 

@@ -14,9 +14,11 @@ from trajgen.cast import Question, speech
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.filters.declared import differs
 from trajgen.filters.world import judge
+from trajgen.judge import reviewed
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import shown_state
+from trajgen.shapes import bad_effects
 from trajgen.stage import Stage, touch
 from trajgen.trajectories import End, assemble
 from trajgen.worlds.llm import observed
@@ -43,7 +45,8 @@ async def author(stage: Stage, task: Task) -> Trajectory:
             first = given.problems[0]
             known = {"truncated": "truncated", "bad_answer": "bad_answer"}
             end = End(known.get(first.code, "violation"), replace(first, at=first.at or 0))
-    return assemble(stage, task, replay.messages, replay.steps, replay.ledger, verdict, end)
+    played = assemble(stage, task, replay.messages, replay.steps, replay.ledger, verdict, end)
+    return await reviewed(stage, task, played)
 
 
 class Replay:
@@ -100,8 +103,10 @@ class Replay:
     def _step(self, call: Call, answer: dict[str, Json]) -> list[Reason]:
         touch(self.ledger, self.domain, call)
         before, text = self.ledger.hash, observed(answer["observation"])
-        verdicts = judge(self.domain, call, answer["applies"], answer["effects"], text, self.ledger)
-        verdicts += [] if verdicts else self._against_declared(call, answer, text)
+        effects, shape = answer["effects"], self.stage.shapes.of(self.domain.name)
+        verdicts = judge(self.domain, call, answer["applies"], effects, text, self.ledger)
+        verdicts = verdicts or self._against_declared(call, answer, text)
+        verdicts = verdicts or bad_effects(shape, self.ledger.state, effects, call.message)
         if not verdicts:
             self.ledger.apply(answer["effects"])
         step = Step(

@@ -78,6 +78,8 @@ class Cast:
         """The settings of `role`: the user's engine plans scenarios, the agent's authors."""
         roles = self.pipeline.roles
         by_role = {"world": roles.world, "agent": roles.agent, "author": roles.agent}
+        if role == "judge" and roles.judge is not None:
+            return roles.judge
         return by_role.get(role, roles.user)
 
     def engine(self, role: Role) -> Engine:

@@ -10,12 +10,13 @@ Crash rule: what waits here for its shard is lost with the driver and owed again
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from trajgen.records import Json, Reason, Task, Trajectory
+from trajgen.records import Json, Reason, Seed, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardInfo, ShardResult
+from trajgen.sketches import Copies, sketch
 from trajgen.trajectories import judged
 
 Row = dict[str, Json]
@@ -23,10 +24,11 @@ Row = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A task's end: a row with its fingerprint, or the record of its death."""
+    """A task's end: a row with its fingerprint and sketch, or the record of its death."""
 
     row: Row | None = None
     fingerprint: str = ""
+    sketch: str = ""
     death: Row | None = None
 
 
@@ -46,16 +48,53 @@ class Totals:
         self.reasons.update(info.reasons)
 
 
-class Collector:
-    """The driver's books: what is owed, what waits, what is committed."""
+class Known:
+    """Sketches of the seeds and of what is committed: what a new row may not repeat."""
 
-    def __init__(self, folder: RunFolder, planned: int, shard_rows: int, target: int) -> None:
+    def __init__(self, seeds: Sequence[Seed], at_least: float) -> None:
+        self.seeds, self.at_least = seeds, at_least
+        self._copies = Copies(at_least)
+        for index, seed in enumerate(seeds):
+            self._copies.add([sketch(seed.messages)], -1 - index)
+
+    def add(self, sketches: Sequence[str], shard: int) -> None:
+        """Remember the kept rows of a shard."""
+        self._copies.add(sketches, shard)
+
+    def reason(self, text: str, fresh: Copies, shard: int) -> Reason | None:
+        """Why a row of `shard` is no new one; `fresh` holds the rows before it there."""
+        found = self._copies.find(text)
+        if found is None:
+            found = shard if fresh.find(text) is not None else None
+        if found is None:
+            return None
+        if found < 0:
+            detail = f"nearly the same as {self.seeds[-1 - found].id}"
+            return Reason("copy_of_seed", None, detail)
+        return Reason("near_duplicate", None, f"nearly as in shard {found}")
+
+
+class Collector:
+    """The driver's books: what is owed, what waits, what is committed.
+
+    Without `known` no near copies are looked for.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        planned: int,
+        shard_rows: int,
+        target: int,
+        known: Known | None = None,
+    ) -> None:
         self.folder, self.planned, self.shard_rows, self.target = (
             folder,
             planned,
             shard_rows,
             target,
         )
+        self.known = known
         self.totals = Totals()
         self.next_shard = 0
         self._committed = folder.committed()
@@ -101,9 +140,10 @@ class Collector:
             return None
         number = self.next_shard
         ends = [end for _, end in sorted(self._waiting[number].items())]
-        result, fingerprints = self._result(number, ends)
-        info = self.folder.commit(result, fingerprints)
+        result, fingerprints, sketches = self._result(number, ends)
+        info = self.folder.commit(result, fingerprints, sketches)
         self._committed[number] = info
+        self._remember_sketches(info)
         del self._waiting[number]
         self._pass_committed()
         return info
@@ -111,23 +151,28 @@ class Collector:
     def _size(self, shard: int) -> int:
         return min(self.shard_rows, self.planned - shard * self.shard_rows)
 
-    def _result(self, number: int, ends: list[Settled]) -> tuple[ShardResult, list[str]]:
+    def _result(self, number: int, ends: list[Settled]) -> tuple[ShardResult, list[str], list[str]]:
         kept: list[Row] = []
         rejected: list[Row] = []
         fingerprints: list[str] = []
+        sketches: list[str] = []
         seen: set[str] = set()
+        fresh = Copies(self.known.at_least) if self.known else None
         for end in ends:
             if end.row is None:
                 continue
             row = end.row if end.row["reasons"] else self._unless_known(number, end, seen)
+            if fresh is not None and not row["reasons"]:
+                row = self._unless_near(number, row, end.sketch, fresh)
             if row["reasons"]:
                 rejected.append(row)
             else:
                 kept.append(row)
                 fingerprints.append(end.fingerprint)
+                sketches += [end.sketch] if fresh is not None else []
         dead = [end.death for end in ends if end.death is not None]
         first = number * self.shard_rows
-        return ShardResult(number, first, len(ends), kept, rejected, dead), fingerprints
+        return ShardResult(number, first, len(ends), kept, rejected, dead), fingerprints, sketches
 
     def _unless_known(self, number: int, end: Settled, seen: set[str]) -> Row:
         """The row, rejected when an earlier one of the run says the same, or one of a later
@@ -141,8 +186,21 @@ class Collector:
         reason = Reason("exact_duplicate", None, f"as in shard {first}")
         return judged(Trajectory.parse(row), [reason]).row()
 
+    def _unless_near(self, number: int, row: Row, text: str, fresh: Copies) -> Row:
+        """The row, rejected when it nearly repeats a seed, a committed row or one before it."""
+        reason = self.known.reason(text, fresh, number) if self.known else None
+        if reason is None:
+            fresh.add([text], number)
+            return row
+        return judged(Trajectory.parse(row), [reason]).row()
+
+    def _remember_sketches(self, info: ShardInfo) -> None:
+        if self.known is not None:
+            self.known.add(info.sketches, info.number)
+
     def _remember_fingerprints(self) -> None:
         for number, info in sorted(self._committed.items()):
+            self._remember_sketches(info)
             for fingerprint in info.fingerprints:
                 self._first_with.setdefault(fingerprint, number)
 

@@ -106,12 +106,19 @@ def _role(value: Any) -> Any:
 RoleField = Annotated[RoleConfig, BeforeValidator(_role)]
 
 
+class JudgeRoleConfig(RoleConfig):
+    """A role that is asked for its best answer."""
+
+    temperature: float = Field(0.0, ge=0, le=5)
+
+
 class RolesConfig(Model):
     """Each role by the name of an engine, or with its own settings."""
 
     agent: RoleField
     user: RoleField
     world: RoleField
+    judge: Annotated[JudgeRoleConfig, BeforeValidator(_role)] | None = None
 
 
 class RolloutConfig(Model):
@@ -124,6 +131,19 @@ class RolloutConfig(Model):
     attempts: int = Field(3, ge=1, le=20)
 
 
+class AgreementConfig(Model):
+    """How often the world model is asked each call, and the share of answers that must agree
+    with the one that is taken; `below` that it is asked anew, or the rollout ends."""
+
+    samples: int = Field(3, ge=2, le=32)
+    at_least: float = Field(0.0, ge=0, le=1)
+    below: Literal["ask_again", "drop"] = "ask_again"
+
+
+def _samples(value: Any) -> Any:
+    return {"samples": value} if isinstance(value, int) and value is not True else value
+
+
 class WorldConfig(Model):
     """What answers tool calls: the world model (`llm`), tools declared in the domain file
     (`declared`), a real environment (`tau2`, `textworld`, `scienceworld`), or
@@ -132,6 +152,7 @@ class WorldConfig(Model):
     kind: str = "llm"
     domain: str = ""
     examples: int = Field(2, ge=0, le=20)
+    agreement: Annotated[AgreementConfig | None, BeforeValidator(_samples)] = None
 
 
 Fault = Literal["timeout", "not_found", "permission_denied"]
@@ -173,6 +194,14 @@ class LimitsConfig(Model):
     tool_calls: int = Field(15, ge=0)
     tokens: int = Field(8192, ge=64)
     seconds: float = Field(1800, gt=0)
+
+
+class JudgeConfig(Model):
+    """The lowest scores, from 1 to 5, with which the judge lets a trajectory pass."""
+
+    policy: int = Field(3, ge=1, le=5)
+    goal: int = Field(3, ge=1, le=5)
+    quality: int = Field(3, ge=1, le=5)
 
 
 class ShardsConfig(Model):
@@ -246,6 +275,9 @@ class Pipeline(Model):
     limits: LimitsConfig = LimitsConfig()
     filters: Names = ("default",)
     keep: tuple[Outcome, ...] = get_args(Outcome)
+    judge: JudgeConfig = JudgeConfig()
+    near_duplicate: float | None = Field(0.98, ge=0.9, le=1)
+    decontaminate: Names = ()
     shards: ShardsConfig = ShardsConfig()
     cluster: ClusterConfig = ClusterConfig()
     fidelity: FidelityConfig | None = None
@@ -261,12 +293,31 @@ class Pipeline(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Pipeline:
         safe_name(self.name)
-        for role in ("agent", "user", "world"):
-            engine = getattr(self.roles, role).engine
-            if engine not in self.engines:
+        for name, role in self.roles:
+            if role is not None and role.engine not in self.engines:
                 known = ", ".join(self.engines)
-                raise ValueError(f"roles.{role} names engine {engine!r}; engines has: {known}")
+                raise ValueError(f"roles.{name} names engine {role.engine!r}; engines has: {known}")
+        self._check_agreement()
+        if self.judge != JudgeConfig() and self.roles.judge is None:
+            raise ValueError("judge: nobody judges; name an engine in roles.judge")
+        twice = sorted(set(self.decontaminate) & set(self.seeds))
+        if twice:
+            raise ValueError(
+                f"decontaminate: {twice[0]!r} is a source of seeds too; every row would be "
+                "contaminated. Take seeds from elsewhere, or leave it out here"
+            )
         return self
+
+    def _check_agreement(self) -> None:
+        if self.world.agreement is None:
+            return
+        if self.world.kind != "llm" or self.rollout.mode == "one_call":
+            raise ValueError("world.agreement: only the world model (kind llm, turns) is sampled")
+        if self.roles.world.temperature == 0:
+            raise ValueError(
+                "world.agreement: at temperature 0 all samples are one; give roles.world a "
+                "temperature"
+            )
 
     def saved(self) -> dict[str, Any]:
         """The file as JSON data for `run.json`, without secrets."""

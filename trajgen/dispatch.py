@@ -185,7 +185,7 @@ class Dispatch:
         if outcome.error:
             self._bury(task, outcome.error, outcome.message)
         else:
-            self.collector.add(task, Settled(outcome.row, outcome.fingerprint))
+            self.collector.add(task, Settled(outcome.row, outcome.fingerprint, outcome.sketch))
 
     def _bury(self, task: Task, error: str, message: str) -> None:
         attempts = 1 + self._strikes[task.id] + max(0, self._timeouts[task.id] - 1)

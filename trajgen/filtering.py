@@ -23,9 +23,11 @@ from trajgen.durable import TEMPORARY, disk_errors, sync_folder
 from trajgen.filters.corpus import fingerprint
 from trajgen.importers.openai import Problem
 from trajgen.records import Domain, Json, Reason, Trajectory
+from trajgen.sketches import Copies, sketch
 
 Result = tuple[Trajectory | None, str, list[Reason]]
 DEFAULT = ("default",)
+NEAR = 0.98  # in common, as in a pipeline
 
 
 def filter_source(
@@ -38,11 +40,13 @@ def filter_source(
     `tau2:retail`; paths are found as everywhere, shipped folders from anywhere. Without a
     `domain` that of the source is used, a run's by the seeds that it names, else a row is
     checked by its own tools. The trajectory is None when the row cannot be represented. A
-    copy of an earlier row gets `exact_duplicate`. Raises InputError when there is nothing to
+    copy of an earlier row gets `exact_duplicate`, a near copy of one without reasons
+    `near_duplicate`. Raises InputError when there is nothing to
     read, or when a run's seeds are gone.
     """
     filters.select(tuple(names))  # an unknown filter is an error before any row is read
     first_with: dict[bytes, str] = {}
+    near, ids = Copies(NEAR), list[str]()
     for id_, row in rows(source, domain):
         if isinstance(row, Problem):
             yield None, id_, [Reason(row.code, row.at, str(row))]
@@ -55,6 +59,15 @@ def filter_source(
             first_with[mark] = id_
         else:
             reasons.append(Reason("exact_duplicate", None, f"says and calls the same as {first}"))
+        if not reasons:
+            text = sketch(trajectory.messages)
+            other = near.find(text)
+            if other is None:
+                near.add([text], len(ids))
+                ids.append(id_)
+            else:
+                what = f"says and calls nearly the same as {ids[other]}"
+                reasons.append(Reason("near_duplicate", None, what))
         yield trajectory, id_, reasons
 
 

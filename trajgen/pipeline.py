@@ -19,8 +19,9 @@ from pathlib import Path
 
 from trajgen import __version__, filters
 from trajgen.cluster import Hire, check, n_workers, open_cluster
-from trajgen.collect import Collector
+from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
+from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.dispatch import Dispatch
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
@@ -60,13 +61,14 @@ class Loaded:
     pipeline: Pipeline
     seeds: SeedSet
     prompts: Prompts
+    benchmarks: Benchmarks = NO_BENCHMARKS
     near: Path = Path()
 
     @property
     def digest(self) -> str:
         """Changes with anything that decides what a row holds."""
         parts = [self.pipeline.decisive(), self.seeds.digest, self.prompts.digest, SCHEMA_VERSION]
-        return digest(parts)
+        return digest([*parts, self.benchmarks.digest] if self.pipeline.decontaminate else parts)
 
     @property
     def run_id(self) -> str:
@@ -82,6 +84,7 @@ class Loaded:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
         check_world(self.pipeline.world, self.seeds.domains)
+        self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
         if self.pipeline.fidelity:
             check_world(parse_world(self.pipeline.fidelity.world)[0], {})
@@ -91,7 +94,14 @@ class Loaded:
                 _log.warning("engines.%s: kind %s does not read %s", name, engine.kind, keys)
 
     def job(self) -> Job:
-        return Job(self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight)
+        return Job(
+            self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight, self.benchmarks
+        )
+
+    def known(self) -> Known | None:
+        """What rows may not nearly repeat; None where the pipeline does not ask."""
+        at_least = self.pipeline.near_duplicate
+        return None if at_least is None else Known(self.seeds.seeds, at_least)
 
     def record(self) -> dict[str, Json]:
         """What `run.json` holds."""
@@ -110,7 +120,9 @@ def load(path: str | Path, overrides: Iterable[str] = (), limit: int | None = No
     """The pipeline at `path` with its seeds and prompts. Raises InputError."""
     opened = open_pipeline(path, overrides, limit)
     pipeline, near = opened.pipeline, opened.near
-    return Loaded(pipeline, load_seeds(pipeline.seeds, near), opened.prompts, near)
+    benchmarks = load_benchmarks(pipeline.decontaminate, near)
+    seeds = load_seeds(pipeline.seeds, near)
+    return Loaded(pipeline, seeds, opened.prompts, benchmarks, near)
 
 
 def open_pipeline(
@@ -154,7 +166,9 @@ def run(
 def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     """Play, judge and commit what is owed, then seal the run."""
     pipeline = loaded.pipeline
-    collector = Collector(folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target)
+    collector = Collector(
+        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, loaded.known()
+    )
     if not collector.finished:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)

@@ -18,6 +18,7 @@ from trajgen import schemas, script
 from trajgen.cast import Given, Question, speech
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
+from trajgen.judge import reviewed
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
 from trajgen.scenario import set_scene
@@ -68,7 +69,7 @@ class Rollout:
             end = End("tokens", self._too_long(error.what))
         except TimeoutError as error:
             raise Timeout(f"not finished within {self.limits.seconds:g} s", self.task.id) from error
-        return assemble(
+        trajectory = assemble(
             self.stage,
             self.task,
             self.messages,
@@ -79,6 +80,7 @@ class Rollout:
             self.reached,
             self.goal,
         )
+        return await reviewed(self.stage, self.task, trajectory, self.instruction)
 
     async def _turns(self) -> None:
         opening = await set_scene(self.stage, self.task, self.ledger)

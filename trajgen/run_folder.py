@@ -124,7 +124,9 @@ class RunFolder:
                 self._set_aside(number)
         return dict(self._infos)
 
-    def commit(self, result: ShardResult, fingerprints: Sequence[str] = ()) -> ShardInfo:
+    def commit(
+        self, result: ShardResult, fingerprints: Sequence[str] = (), sketches: Sequence[str] = ()
+    ) -> ShardInfo:
         """Commit a shard: each task of its range of the plan once, in plan order.
 
         Raises CommitError when that does not hold or the disk fails; nothing is committed.
@@ -133,7 +135,7 @@ class RunFolder:
         for what in misplaced(result, slot):
             raise CommitError(what, f"{self.path}, shard {result.number}")
         self._reopen()
-        info = shards.commit(self.path, result, fingerprints, self.run["digest"])
+        info = shards.commit(self.path, result, fingerprints, self.run["digest"], sketches)
         if self._infos is not None:
             self._infos[info.number] = info
         return info

@@ -12,6 +12,7 @@ from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, excerpt, join, lookup
 from trajgen.records import Json, Reason, Seed, Task, calls_of
 from trajgen.schemas import scenario
+from trajgen.shapes import bad_effects
 from trajgen.stage import Stage
 from trajgen.worlds import Scene
 
@@ -42,7 +43,11 @@ async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> Opening:
     question = _question(stage, task, seed, ledger, sees_state)
 
     def check(answer: dict[str, Json]) -> list[Reason]:
-        return _problems(stage, task, answer, ledger)
+        effects = answer.get("effects", [])
+        problems = _problems(stage, task, answer, ledger)
+        if problems or not effects:
+            return problems
+        return bad_effects(stage.shapes.of(task.domain), ledger.state, effects, None)
 
     given = await stage.cast.ask(task, question, check)
     if given.answer is None or given.problems:

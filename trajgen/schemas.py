@@ -219,6 +219,10 @@ def authored(tools: Iterable[Tool]) -> dict[str, Json]:
 AUTHORED = _authored(ACTION)  # what an authored answer is held to, as ACTION
 
 
+_SCORES = {key: {"enum": [1, 2, 3, 4, 5]} for key in ("policy", "goal", "quality")}
+JUDGED = _object(reasons=_object(**dict.fromkeys(_SCORES, STRING)), **_SCORES)
+
+
 def parse_answer(text: str, schema: Mapping[str, Json]) -> dict[str, Json]:
     """The JSON object in `text` under `schema`; one code fence around it is allowed.
 

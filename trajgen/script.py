@@ -10,13 +10,14 @@ from trajgen.records import Json, Message
 OBSERVATION_CHARS = 300  # of an example's observation: its form matters, not all it holds
 
 
-def lines(messages: Iterable[Message]) -> list[str]:
+def lines(messages: Iterable[Message], chars: int = OBSERVATION_CHARS) -> list[str]:
     """One entry a turn: `User: …`, `Agent: {"say", "calls"}`, `[call_1] observation`.
 
     Further lines of a text are indented, so that none can pass for a turn of its own. Long
-    observations are cut: an example has to leave the context to the conversation itself.
+    observations are cut to `chars`: an example has to leave the context to the conversation
+    itself.
     """
-    return [_line(message).replace("\n", "\n  ") for message in messages]
+    return [_line(message, chars).replace("\n", "\n  ") for message in messages]
 
 
 def action(message: Message) -> dict[str, Json]:
@@ -41,11 +42,11 @@ def agent_message(answer: dict[str, Json], first_call: int) -> Message:
     return message
 
 
-def _line(message: Message) -> str:
+def _line(message: Message, chars: int) -> str:
     if message["role"] == "assistant":
         return f"Agent: {json.dumps(action(message), ensure_ascii=False)}"
     if message["role"] == "tool":
         text = message["content"]
-        shown = text if len(text) <= OBSERVATION_CHARS else f"{text[:OBSERVATION_CHARS]} …"
+        shown = text if len(text) <= chars else f"{text[:chars]} …"
         return f"[{message['tool_call_id']}] {shown}"
     return f"{message['role'].capitalize()}: {message['content']}"

@@ -122,8 +122,8 @@ class ShardInfo:
 
     `run` is the run's digest; `ids` that of the sorted task ids. `reasons` counts rejected
     rows by code, `outcomes` and `licenses` count kept rows, tokens are those of kept rows.
-    `fingerprints` belong to the kept rows, in order. `sha256` is that of the kept file:
-    it cannot stand in the file, and is empty when only the footer was read.
+    `fingerprints` and `sketches` belong to the kept rows, in order. `sha256` is that of the
+    kept file: it cannot stand in the file, and is empty when only the footer was read.
     """
 
     number: int
@@ -142,11 +142,16 @@ class ShardInfo:
     ids: str
     rejects_sha256: str
     dead_sha256: str
+    sketches: list[str] = field(default_factory=list)
     sha256: str = field(default="", compare=False)
 
 
 def describe(
-    result: ShardResult, fingerprints: Sequence[str], run: str, sides: tuple[str, str]
+    result: ShardResult,
+    fingerprints: Sequence[str],
+    run: str,
+    sides: tuple[str, str],
+    sketches: Sequence[str] = (),
 ) -> ShardInfo:
     """The counts of a shard, from its rows; `sides` are the sha256 of rejects and dead."""
     return ShardInfo(
@@ -166,6 +171,7 @@ def describe(
         ids=digest(sorted(result.ids())),
         rejects_sha256=sides[0],
         dead_sha256=sides[1],
+        sketches=list(sketches),
     )
 
 
@@ -175,7 +181,11 @@ def counted(values: Iterable[str]) -> dict[str, int]:
 
 
 def commit(
-    folder: Path, result: ShardResult, fingerprints: Sequence[str] = (), run: str = ""
+    folder: Path,
+    result: ShardResult,
+    fingerprints: Sequence[str] = (),
+    run: str = "",
+    sketches: Sequence[str] = (),
 ) -> ShardInfo:
     """Write the three files of a shard, the kept rows last; that rename is the commit.
 
@@ -189,7 +199,7 @@ def commit(
     rejects_sha256 = _place_rows(rejects_path(folder, number), rejected, {})
     dead = "".join(f"{canonical(record)}\n" for record in result.dead)
     dead_sha256 = place(dead_path(folder, number), lambda file: _write(file, dead))
-    info = describe(result, fingerprints, run, (rejects_sha256, dead_sha256))
+    info = describe(result, fingerprints, run, (rejects_sha256, dead_sha256), sketches)
     stored = asdict(info)
     stored.pop("sha256")
     return replace(info, sha256=_place_rows(target, kept, {_INFO: json.dumps(stored)}))

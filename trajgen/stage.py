@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 
 from trajgen.cast import Cast
 from trajgen.config import Pipeline, WorldConfig
+from trajgen.contamination import NO_BENCHMARKS, Benchmarks
 from trajgen.declared import answer
 from trajgen.engines import Engine
 from trajgen.ledger import Ledger
 from trajgen.prompts import Prompts
 from trajgen.records import Call, Domain, Seed
 from trajgen.seeds import SeedSet, initial_state
+from trajgen.shapes import Shapes
 from trajgen.worlds import World, make_world
 from trajgen.worlds.declared import every_tool_declared
-from trajgen.worlds.llm import Examples, LlmWorld
+from trajgen.worlds.examples import Examples
+from trajgen.worlds.llm import LlmWorld
 
 
 @dataclass(slots=True)
@@ -26,9 +29,11 @@ class Stage:
     domains: Mapping[str, Domain]
     seeds: Mapping[str, Seed]
     examples: Mapping[str, Examples]
+    shapes: Shapes
     cast: Cast
     world: World
     run_id: str
+    benchmarks: Benchmarks = NO_BENCHMARKS
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
 
     def ledger(self, seed: Seed) -> Ledger:
@@ -47,7 +52,12 @@ def touch(ledger: Ledger, domain: Domain, call: Call) -> None:
 
 
 def make_stage(
-    pipeline: Pipeline, seeds: SeedSet, prompts: Prompts, engines: Mapping[str, Engine], run_id: str
+    pipeline: Pipeline,
+    seeds: SeedSet,
+    prompts: Prompts,
+    engines: Mapping[str, Engine],
+    run_id: str,
+    benchmarks: Benchmarks = NO_BENCHMARKS,
 ) -> Stage:
     """The stage of a pipeline. Raises InputError for an unknown kind of world."""
     cast = Cast(pipeline, prompts, engines)
@@ -55,14 +65,17 @@ def make_stage(
         name: Examples(domain, [s for s in seeds.seeds if s.domain == name])
         for name, domain in seeds.domains.items()
     }
+    shapes = Shapes(seeds.domains, seeds.seeds)
     return Stage(
         pipeline=pipeline,
         domains=seeds.domains,
         seeds={seed.id: seed for seed in seeds.seeds},
         examples=examples,
+        shapes=shapes,
         cast=cast,
-        world=_make_world(cast, examples, seeds),
+        world=_make_world(cast, examples, shapes, seeds),
         run_id=run_id,
+        benchmarks=benchmarks,
     )
 
 
@@ -74,9 +87,11 @@ def check_world(config: WorldConfig, domains: Mapping[str, Domain]) -> None:
         every_tool_declared(domains)
 
 
-def _make_world(cast: Cast, examples: Mapping[str, Examples], seeds: SeedSet) -> World:
+def _make_world(
+    cast: Cast, examples: Mapping[str, Examples], shapes: Shapes, seeds: SeedSet
+) -> World:
     config = cast.pipeline.world
     check_world(config, seeds.domains)
     if config.kind == "llm":
-        return LlmWorld(cast, examples, cast.engine("world").model)
+        return LlmWorld(cast, examples, shapes, cast.engine("world").model)
     return make_world(config)

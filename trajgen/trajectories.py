@@ -64,7 +64,7 @@ def assemble(
         state_initial=ledger.touched_initial(),
         state_final=ledger.touched_final(),
         outcome=_outcome(goal, ledger, verdict, end.how, reached),
-        scores=end.json() | ({"goal": list(goal)} if goal else {}),
+        scores={**end.json(), **_agreement(steps), **({"goal": list(goal)} if goal else {})},
         n_turns=sum(m["role"] == "user" for m in messages),
         n_tool_calls=len(steps),
         n_tokens=sum(sizes),
@@ -77,6 +77,15 @@ def assemble(
         seed_license=domain.license,
     )
     return judged(trajectory, _reasons(stage, trajectory, end))
+
+
+def _agreement(steps: list[Step]) -> dict[str, Json]:
+    """The lowest and the mean agreement of the steps where it was measured."""
+    shares = [step.agreement for step in steps if step.agreement is not None]
+    if not shares:
+        return {}
+    mean = round(sum(shares) / len(shares), 4)
+    return {"agreement": {"min": round(min(shares), 4), "mean": mean}}
 
 
 def judged(trajectory: Trajectory, reasons: list[Reason]) -> Trajectory:
@@ -100,6 +109,7 @@ def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
     if _nothing_done(trajectory, seed):
         what = "ends in success without a call, where its seed needs some"
         reasons.append(Reason("goal_not_reached", None, what))
+    reasons += stage.benchmarks.check(trajectory, domain)
     if not reasons and trajectory.outcome not in stage.pipeline.keep:
         kept = ", ".join(stage.pipeline.keep)
         reasons.append(Reason("unwanted_outcome", None, f"{trajectory.outcome}; kept: {kept}"))

@@ -102,7 +102,7 @@ def deep_problems(folder: Path, slot: Slot, info: ShardInfo) -> list[Problem]:
         rejected = list(read_rows(rejects_path(folder, number), _COUNTED))
         dead = [json.loads(line) for line in dead_path(folder, number).read_bytes().splitlines()]
         result = ShardResult(number, slot.first, len(slot.ids), kept, rejected, dead)
-        counted = describe(result, info.fingerprints, info.run, _sides(info))
+        counted = describe(result, info.fingerprints, info.run, _sides(info), info.sketches)
     except (MachineError, CommitError, OSError, ValueError, KeyError, TypeError) as error:
         return [_problem(name, f"its rows cannot be counted ({error})")]
     if counted != info:

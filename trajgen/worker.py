@@ -18,6 +18,7 @@ from typing import Literal
 from trajgen.authored import author
 from trajgen.cast import Usage
 from trajgen.config import Pipeline
+from trajgen.contamination import NO_BENCHMARKS, Benchmarks
 from trajgen.engines import Engine
 from trajgen.errors import EngineDead, InputError, RequestError, Timeout
 from trajgen.filters.corpus import fingerprint
@@ -25,6 +26,7 @@ from trajgen.prompts import Prompts
 from trajgen.records import Json, Task
 from trajgen.rollout import Rollout
 from trajgen.seeds import SeedSet
+from trajgen.sketches import sketch
 from trajgen.stage import Stage, make_stage
 
 EXCHANGE_S = 1.0  # the longest an exchange waits for an outcome: also the heartbeat
@@ -40,11 +42,13 @@ class Job:
     prompts: Prompts
     run_id: str
     in_flight: int
+    benchmarks: Benchmarks = NO_BENCHMARKS
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a task: a row and its fingerprint, or the error that stopped it.
+    """What became of a task: a row with its fingerprint and sketch, or the error that
+    stopped it.
 
     request: it cannot run; timeout: try again; engine: the engine died; input: the job is
     wrong, stop; internal: a bug of ours or of a filter, kept with its message.
@@ -53,6 +57,7 @@ class Outcome:
     task_id: str
     row: dict[str, Json] | None = None
     fingerprint: str = ""
+    sketch: str = ""
     error: Literal["", "request", "timeout", "engine", "input", "internal"] = ""
     message: str = ""
 
@@ -85,7 +90,9 @@ class Worker:
         for engine in self.engines.values():
             await engine.start()
         job = self.job
-        self._stage = make_stage(job.pipeline, job.seeds, job.prompts, self.engines, job.run_id)
+        self._stage = make_stage(
+            job.pipeline, job.seeds, job.prompts, self.engines, job.run_id, job.benchmarks
+        )
 
     async def exchange(self, tasks: list[Task]) -> Report:
         """Take `tasks`, give back what has finished; waits up to EXCHANGE_S for something."""
@@ -159,4 +166,6 @@ class Worker:
         one_call = self.job.pipeline.rollout.mode == "one_call"
         played = author(self._stage, task) if one_call else Rollout(self._stage, task).play()
         trajectory = await played
-        return Outcome(task.id, trajectory.row(), fingerprint(trajectory.messages))
+        wanted = self.job.pipeline.near_duplicate is not None and not trajectory.reasons
+        mark = sketch(trajectory.messages) if wanted else ""
+        return Outcome(task.id, trajectory.row(), fingerprint(trajectory.messages), mark)

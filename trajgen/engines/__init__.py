@@ -20,7 +20,7 @@ from trajgen.records import Json, Message, Tool
 if TYPE_CHECKING:
     from trajgen.config import EngineConfig
 
-Role = Literal["user", "agent", "world", "scenario", "author"]
+Role = Literal["user", "agent", "world", "scenario", "author", "judge"]
 
 
 @dataclass(frozen=True, slots=True)

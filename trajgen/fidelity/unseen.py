@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from trajgen.records import Call, Domain, Seed
 from trajgen.stage import Stage
-from trajgen.worlds.llm import Example, Examples, LlmWorld
+from trajgen.worlds.examples import Example, Examples
+from trajgen.worlds.llm import LlmWorld
 
 
 class UnseenExamples(Examples):

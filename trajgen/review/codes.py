@@ -22,6 +22,7 @@ CODES: dict[str, str] = {
     "effect_missing": "A write said that it succeeded and changed nothing.",
     "contradicts_state": "A tool's answer says something else than the state.",
     "contradicts_observation": "Something said later disagrees with what a tool had answered.",
+    "low_agreement": "The world model's answers to one call agree too little.",
     # grounding
     "invented_argument": "The agent used an id or number that it had never been told.",
     "leaked_hidden_state": "Someone knew a part of the state that was never shown to them.",

@@ -8,67 +8,26 @@ Crash rule: an episode is its prompt; nothing of it outlives the rollout.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from trajgen.cast import Cast, Question, speech
+from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
 from trajgen.filters.structure import parsed
-from trajgen.filters.world import is_failure, judge
-from trajgen.ids import canonical
-from trajgen.pointers import MISSING, excerpt
-from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of
+from trajgen.filters.world import judge
+from trajgen.pointers import MISSING
+from trajgen.records import Call, Domain, Json, Message, Reason
 from trajgen.schemas import world_answer
+from trajgen.shapes import Shape, Shapes, bad_effects, extended
 from trajgen.worlds import Answer, Scene
+from trajgen.worlds.agreement import agreed
 from trajgen.worlds.declared import answered
+from trajgen.worlds.examples import Examples
+from trajgen.worlds.shown import shown_state
 
 REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
-STATE_CHARS = 6000  # of state shown with one call; a database never fits a prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A real result of a tool, from a seed."""
-
-    arguments: dict[str, Json]
-    observation: str
-    failed: bool
-
-
-class Examples:
-    """The real results of each tool in the seeds of one domain."""
-
-    def __init__(self, domain: Domain, seeds: Sequence[Seed]) -> None:
-        self._by_tool: dict[str, dict[str, Example]] = {}
-        for seed in seeds:
-            results = {
-                m["tool_call_id"]: m["content"] for m in seed.messages if m["role"] == "tool"
-            }
-            for call in calls_of(seed.messages):
-                if (text := results.get(call.id)) is not None:
-                    example = Example(call.arguments, text, is_failure(text, domain))
-                    self._by_tool.setdefault(call.tool, {}).setdefault(text, example)
-
-    def nearest(self, call: Call, count: int) -> list[Example]:
-        """Up to `count` results of the same tool: the most similar calls, one failure among
-        them when there is one, so that both forms are known."""
-        known = self.results(call)
-        ranked = sorted(known, key=lambda e: -_overlap(e.arguments, call.arguments))
-        chosen = ranked[:count]
-        failures = [example for example in ranked if example.failed]
-        if count > 1 and failures and not any(example.failed for example in chosen):
-            chosen[-1] = failures[0]
-        return chosen
-
-    def results(self, call: Call) -> list[Example]:
-        """Every known result that may be shown with `call`."""
-        return list(self._by_tool.get(call.tool, {}).values())
-
-    def in_json(self, tool: str) -> bool:
-        """Whether every known result of `tool` is a JSON object or array."""
-        known = self._by_tool.get(tool, {})
-        return bool(known) and all(_is_structure(e.observation) for e in known.values())
 
 
 @dataclass(slots=True)
@@ -77,6 +36,7 @@ class LlmWorld:
 
     cast: Cast
     examples: Mapping[str, Examples]
+    shapes: Shapes
     name: str
     takes_state: bool = True
 
@@ -108,6 +68,7 @@ class LlmEpisode:
     said: str = ""
     given: Answer | None = None
     seen: list[Message] = field(default_factory=list)
+    shape: Shape | None = None
 
     async def step(self, call: Call) -> Answer:
         """Ask for the call's precondition, effects and observation, and judge them. A tool that
@@ -126,7 +87,7 @@ class LlmEpisode:
             schema=schema,
             context=self._context(call),
         )
-        given = await self.world.cast.ask(self.scene.task, question, lambda a: self._check(call, a))
+        given, agreement = await self._given(call, question)
         self.said = given.text
         answer = given.answer or {
             "applies": False,
@@ -142,9 +103,43 @@ class LlmEpisode:
             observation=observed(answer["observation"]),
             source="model",
             attempts=given.attempts,
+            agreement=agreement,
             verdicts=verdicts,
         )
         return self.given
+
+    async def _given(self, call: Call, question: Question) -> tuple[Given, float | None]:
+        """The answer to take: of several samples the one that most agree with, and how far."""
+        setting = self.world.cast.pipeline.world.agreement
+        if setting is None:
+            return await self._ask(call, question), None
+        for again in range(self.world.cast.pipeline.rollout.attempts):
+            samples = await self._samples(call, question, setting.samples, again)
+            given, share = agreed(samples, self.scene.ledger)
+            given = replace(given, attempts=given.attempts + again)
+            if given.problems or round(share, 2) >= setting.at_least:  # 0.67 is two of three
+                return given, share
+            if setting.below == "drop":
+                break
+        detail = f"{share:.2f} of {setting.samples} answers agree; wanted {setting.at_least:g}"
+        return replace(given, problems=(Reason("low_agreement", None, detail),)), share
+
+    async def _samples(self, call: Call, question: Question, n: int, again: int) -> list[Given]:
+        """`n` answers at once to one prompt, each with a sampling seed of its own."""
+        keys = [f"{call.id}.{again * n + i}" if again or i else call.id for i in range(n)]
+        asking = [
+            asyncio.ensure_future(self._ask(call, replace(question, key=key))) for key in keys
+        ]
+        try:
+            return await asyncio.gather(*asking)
+        finally:
+            for one in asking:
+                one.cancel()  # when another failed
+
+    async def _ask(self, call: Call, question: Question) -> Given:
+        return await self.world.cast.ask(
+            self.scene.task, question, lambda answer: self._check(call, answer)
+        )
 
     def observe(self, call: Call, answer: Answer) -> None:
         """Append the call and the answer that stands: its own word for word, another (a
@@ -171,6 +166,8 @@ class LlmEpisode:
             speech("assistant", own or json.dumps(kept, ensure_ascii=False)),
         ]
         self.asked, self.said, self.given = "", "", None
+        if answer.source != "model" and answer.effects:  # what is real shows more of the shape
+            self.shape = extended(self._shape(), self.scene.ledger.state, answer.effects)
 
     def reached(self) -> bool | None:
         """A model cannot tell; the ledger and the user can."""
@@ -181,37 +178,30 @@ class LlmEpisode:
 
     def _prompt(self, call: Call, examples: Examples | None) -> str:
         count = self.world.cast.pipeline.world.examples
-        nearest = examples.nearest(call, count) if examples else []
+        nearest = examples.nearest(call, count, self.scene.seed.id) if examples else []
         return self.world.cast.prompts.render(
             "world.call",
             {
                 "call": {"name": call.tool, "arguments": call.arguments},
-                "state": self._state(call),
+                "state": shown_state(self.scene.ledger, call.arguments),
                 "examples": [
                     {"arguments": e.arguments, "observation": e.observation} for e in nearest
                 ],
             },
         )
 
-    def _state(self, call: Call) -> Json:
-        """The part of the state that the call names; all of it when it is small."""
-        ledger = self.scene.ledger
-        if not ledger.state:
-            return None
-        paths = ledger.relevant(call.arguments)
-        if not paths and len(text := canonical_head(ledger.state)) < STATE_CHARS:
-            return json.loads(text)
-        while len(canonical(shown := excerpt(ledger.state, paths))) > STATE_CHARS and paths:
-            paths = paths[:-1]
-        return shown
-
     def _check(self, call: Call, answer: dict[str, Json]) -> list[Reason]:
         text = observed(answer["observation"])
         if not text.strip():
             return [Reason("bad_answer", call.message, "world: the observation is empty")]
-        return judge(
-            self.scene.domain, call, answer["applies"], answer["effects"], text, self.scene.ledger
-        )
+        domain, ledger, effects = self.scene.domain, self.scene.ledger, answer["effects"]
+        found = judge(domain, call, answer["applies"], effects, text, ledger)
+        if found or not effects:
+            return found
+        return bad_effects(self._shape(), ledger.state, effects, call.message)
+
+    def _shape(self) -> Shape:
+        return self.shape or self.world.shapes.of(self.scene.domain.name)
 
     def _context(self, call: Call) -> dict[str, Json]:
         seed = self.scene.seed
@@ -240,23 +230,5 @@ def _in_form(observation: str, in_json: bool) -> Json:
     return {"error": observation} if data is MISSING else data
 
 
-def canonical_head(state: Json) -> str:
-    """The canonical text of `state`, or a text too long to show when it has many entries."""
-    entries = sum(len(v) for v in state.values() if isinstance(v, dict | list))
-    return canonical(state) if entries <= 500 else " " * STATE_CHARS
-
-
 def _about(domain: Domain) -> dict[str, str]:
     return {"name": domain.name, "description": domain.description}
-
-
-def _overlap(left: dict[str, Json], right: dict[str, Json]) -> int:
-    same_keys = len(left.keys() & right.keys()) - len(left.keys() ^ right.keys())
-    return same_keys + 2 * len([k for k, v in left.items() if right.get(k) == v])
-
-
-def _is_structure(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except ValueError:
-        return False

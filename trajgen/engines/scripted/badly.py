@@ -111,10 +111,17 @@ def _turn_mistakes(turn: Answer, context: Context) -> list[Answer]:
     return [{**turn, "answers": []}] if turn["role"] == "world" else []
 
 
+def _judge_mistakes(answer: Answer, context: Context) -> list[Answer]:
+    """A low score, or one that is none."""
+    low = [{**answer, name: 1} for name in ("policy", "goal", "quality")]
+    return [*low, {**answer, "policy": 9}, {"policy": 5}]
+
+
 _MISTAKES: dict[Role, Callable[[Answer, Context], list[Answer]]] = {
     "scenario": _scenario_mistakes,
     "user": _user_mistakes,
     "agent": _agent_mistakes,
     "world": _world_mistakes,
     "author": _author_mistakes,
+    "judge": _judge_mistakes,
 }

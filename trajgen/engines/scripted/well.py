@@ -117,12 +117,20 @@ def _author(context: Context) -> Answer:
     return {"turns": turns, "outcome": outcome}
 
 
+def _judge(context: Context) -> Answer:
+    """All is well."""
+    why = "nothing speaks against it"
+    scores = {"policy": 5, "goal": 5, "quality": 4}
+    return {"reasons": dict.fromkeys(scores, why), **scores}
+
+
 _PLAYS: dict[Role, Callable[[Context], Answer]] = {
     "scenario": _scenario,
     "user": _user,
     "agent": _agent,
     "world": _world,
     "author": _author,
+    "judge": _judge,
 }
 
 

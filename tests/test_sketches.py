@@ -1,0 +1,136 @@
+"""Near copies are found, and what only shares a state or a form is none."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.conversations import GOOD
+from tests.playing import SEED_MESSAGES
+from trajgen.seeds import load_seeds
+from trajgen.sketches import RECENT, Copies, sketch
+
+OURS = ("seeds/household", "seeds/chemistry_lab", "seeds/retail_support")
+SEEDS = load_seeds(OURS).seeds
+Messages = list[dict[str, Any]]
+
+
+def copy(messages: Any) -> Messages:
+    copied: Messages = json.loads(json.dumps(list(messages)))
+    return copied
+
+
+def changed(messages: Any, count: int, draw: random.Random) -> Messages:
+    """`messages` with `count` words of user and agent replaced."""
+    new = copy(messages)
+    spoken = [m for m in new if m["role"] in ("user", "assistant")]
+    places = [(m, i) for m in spoken for i in range(len(m["content"].split()))]
+    for message, index in draw.sample(places, count):
+        words = message["content"].split()
+        words[index] = f"word{index}"
+        message["content"] = " ".join(words)
+    return new
+
+
+def near(one: Any, other: Any, at_least: float = 0.98) -> bool:
+    known = Copies(at_least)
+    known.add([sketch(one)], 1)
+    return known.find(sketch(other)) is not None
+
+
+def test_a_copy_with_two_words_changed_is_a_near_copy() -> None:
+    draw = random.Random(1)
+    copies = [(s.messages, changed(s.messages, 2, draw)) for s in SEEDS for _ in range(10)]
+    assert sum(near(one, other) for one, other in copies) >= 0.97 * len(copies)
+
+
+def test_a_copy_with_every_fourth_word_changed_is_none() -> None:
+    draw = random.Random(2)
+    for seed in SEEDS:
+        words = sum(len(m["content"].split()) for m in seed.messages if m["role"] != "tool")
+        assert not near(seed.messages, changed(seed.messages, words // 4, draw))
+
+
+@pytest.mark.parametrize("source", [*OURS, "tau2:airline", "tau2:retail"])
+def test_no_two_seeds_are_near_copies(source: str) -> None:
+    known = Copies(0.98)
+    for number, seed in enumerate(load_seeds((source,)).seeds):
+        assert known.find(sketch(seed.messages)) is None
+        known.add([sketch(seed.messages)], number)
+
+
+def test_another_argument_is_another_conversation() -> None:
+    other = copy(SEED_MESSAGES)
+    other[1]["tool_calls"][0]["function"]["arguments"]["order_id"] = "W102"
+    assert not near(SEED_MESSAGES, other)
+
+
+def test_observations_ids_of_calls_case_and_system_messages_do_not_count() -> None:
+    other = copy(SEED_MESSAGES)
+    other[2]["content"] = "another observation altogether"
+    other[1]["tool_calls"][0]["id"] = other[2]["tool_call_id"] = "x9"
+    other[0]["content"] = other[0]["content"].upper()
+    other.insert(0, {"role": "system", "content": "Be good."})
+    assert sketch(other) == sketch(SEED_MESSAGES)
+
+
+def test_a_short_conversation_is_not_a_copy_for_its_form() -> None:
+    one = [{"role": "user", "content": "Read lamp L1"}, {"role": "assistant", "content": "On."}]
+    other = [{"role": "user", "content": "Read lamp L2"}, {"role": "assistant", "content": "On."}]
+    assert not near(one, other)
+    assert near(one, copy(one))
+
+
+def test_at_least_is_a_share() -> None:
+    draw = random.Random(3)
+    seed = max(SEEDS, key=lambda s: sum(len(m["content"]) for m in s.messages))
+    some = changed(seed.messages, 5, draw)
+    assert near(seed.messages, some, 0.9)
+    assert not near(seed.messages, some, 0.99)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[], [{}], ["x", None, 3], [{"role": "user"}], [{"role": "user", "content": "\ud800"}]],
+)
+def test_any_messages_have_a_sketch(messages: Any) -> None:
+    assert len(sketch(messages)) == 176
+
+
+def test_the_first_one_is_named_however_many_follow() -> None:
+    draw = random.Random(4)
+    texts = [sketch(changed(SEEDS[n % len(SEEDS)].messages, 40, draw)) for n in range(200)]
+    filling = [texts[n % 200] for n in range(3 * RECENT)]
+    known = Copies(0.98)
+    known.add([sketch(m) for m in GOOD.values()], 7)
+    for number, text in enumerate(filling):
+        known.add([text], 100 + number)
+    assert {known.find(sketch(m)) for m in GOOD.values()} == {7}
+    assert [known.find(text) for text in texts] == [100 + n for n in range(200)]
+    two = [changed(m, 2, draw) for m in (SEEDS[0].messages, SEEDS[20].messages)]
+    assert [known.find(sketch(m)) for m in two] == [None, None]
+    known.add([sketch(SEEDS[0].messages), "", sketch(SEEDS[20].messages)], 9)
+    assert [known.find(sketch(m)) for m in two] == [9, 9]
+    assert known.find("") is None
+
+
+def test_a_sketch_is_the_same_in_every_process() -> None:
+    program = (
+        "from tests.playing import SEED_MESSAGES; from trajgen.sketches import sketch; "
+        "import sys; sys.stdout.write(sketch(SEED_MESSAGES))"
+    )
+    for salt in ("1", "77"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": salt},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert done.stdout == sketch(SEED_MESSAGES)

@@ -1,0 +1,61 @@
+"""The part of a state that a call touches, and what that refers to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trajgen.ids import canonical
+from trajgen.ledger import Ledger
+from trajgen.worlds.shown import STATE_CHARS, shown_state
+
+STATE: dict[str, Any] = {
+    "customers": {f"CU-{n}": {"name": f"N{n}", "orders": [f"W{n}"]} for n in range(100)},
+    "orders": {
+        f"W{n}": {"customer": f"CU-{n}", "lines": {f"P-{n}": 2}, "garden": "customers"}
+        for n in range(100)
+    },
+    "products": {f"P-{n}": {"price": n} for n in range(100)},
+}
+
+
+def shown(arguments: dict[str, Any], state: Any = STATE) -> Any:
+    return shown_state(Ledger(state, 0), arguments)
+
+
+def test_what_is_named_comes_with_what_it_refers_to_one_step_away() -> None:
+    assert shown({"order_id": "W7"}) == {
+        "orders": {"W7": STATE["orders"]["W7"]},
+        "customers": {"CU-7": STATE["customers"]["CU-7"]},  # by value
+        "products": {"P-7": {"price": 7}},  # by key
+    }
+    assert "products" not in shown({"customer_id": "CU-7"})  # two steps away
+
+
+def test_what_is_named_has_the_first_right_to_room() -> None:
+    orders = {f"W{n}": {"customer": f"CU-{n}", "note": "x" * 900} for n in range(100)}
+    customers = {f"CU-{n}": {"note": "y" * 900} for n in range(100)}
+    found = shown({"ids": [f"W{n}" for n in range(9)]}, {"orders": orders, "customers": customers})
+    assert len(found["orders"]) == 6
+    assert "customers" not in found
+    assert len(canonical(found)) <= STATE_CHARS
+
+
+def test_of_a_large_entity_its_fields_and_what_is_named_in_it() -> None:
+    dates = {f"2027-05-{n:02d}": {"seats": n, "note": "z" * 400} for n in range(1, 31)}
+    state = {
+        "flights": {"HAT001": {"origin": "PHL", "dates": dates}, "HAT002": {"dates": {}}},
+        "bookings": {"B1": {"flight": "HAT001", "date": "2027-05-20"}},
+    }
+    named = shown({"flight": "HAT001", "date": "2027-05-12"}, state)
+    day = {"origin": "PHL", "dates": {"2027-05-12": dates["2027-05-12"]}}
+    assert named == {"flights": {"HAT001": day}}
+    booked = shown({"booking": "B1"}, state)
+    assert booked["flights"]["HAT001"]["dates"] == {"2027-05-20": dates["2027-05-20"]}
+
+
+def test_nothing_named_shows_a_small_state_or_none_of_a_large_one() -> None:
+    assert shown({"x": "nobody"}, {"lamps": {"L1": "on"}}) == {"lamps": {"L1": "on"}}
+    assert shown({"x": "nobody"}, {"lamps": {f"L{n}": "on" for n in range(900)}}) == {}
+    assert shown({}, {"text": "x" * 9000}) == {}
+    assert shown({}, {}) is None
+    assert shown({}, None) is None
