@@ -160,6 +160,24 @@ class Counter(Market):
         Stall.open_now -= 1
 
 
+class Sly(Stall):
+    """What it refuses leaves a mark that is seen at the next order, and nowhere in the effects."""
+
+    def begin(self, scene: Scene) -> Counter:
+        Stall.open_now += 1
+        return Marked(self, Ledger(STATE))
+
+
+class Marked(Counter):
+    refused = 0
+
+    async def step(self, call: Call) -> Answer:
+        found = await super().step(call)
+        mark = "!" * self.refused
+        self.refused += not found.applies
+        return replace(found, why=found.why + mark) if found.applies else found
+
+
 class Obliging(Bazaar):
     """Lets everything work."""
 

@@ -160,8 +160,18 @@ def test_what_the_real_world_says_is_the_truth_whatever_its_kind() -> None:
 def test_a_probe_moves_nothing_and_leaves_nothing_open() -> None:
     Stall.begun = Stall.open_now = 0
     found = taught("Stall")
-    probes = sum(each.kind != GOLDEN for lesson in found for each in lesson.asked)
-    assert Stall.begun >= probes + len(SEEDS)
+    probes = [each for lesson in found for each in lesson.asked if each.kind != GOLDEN]
+    assert Stall.open_now == 0
+    assert len(SEEDS) < Stall.begun < len(SEEDS) + len(probes)  # refused ones share an episode
+
+
+def test_an_episode_that_a_refused_call_has_moved_is_left_at_the_next_real_call() -> None:
+    found = taught("Sly")
+    golden = [each.truth.why for each in found[0].asked if each.kind == GOLDEN]
+    assert golden == ["it can be done"] * 4
+    marks = [each.truth.why.count("!") for each in found[0].asked]
+    refused = sum(not each.truth.applies for each in found[0].asked)
+    assert max(marks) <= 1 < refused
     assert Stall.open_now == 0
 
 
@@ -186,7 +196,7 @@ def test_real_effects_that_do_not_fit_are_the_real_worlds_fault() -> None:
         call = next(calls_of(SEEDS[0].messages))
         odd = Answer(True, "", ({"op": "remove", "path": "/nowhere"},), "{}", "real")
         with pytest.raises(MachineError, match="the real effects do not fit the state"):
-            life.go_on(call, odd)
+            life.go_on(call, odd, odd)
 
 
 def test_a_seed_that_the_real_world_cannot_hold_is_named() -> None:

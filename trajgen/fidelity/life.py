@@ -29,7 +29,8 @@ class Life:
     def __init__(self, stage: Stage, world: World, seed: Seed) -> None:
         self.stage, self.world, self.seed = stage, world, seed
         self.ledger = stage.ledger(seed)
-        self.lived: list[tuple[Call, Answer]] = []
+        self.lived: list[tuple[Call, Answer, Answer | str]] = []
+        self._beside: Life | None = None
         scene = Scene(stage.domains[seed.domain], seed, task_of(seed), self.ledger)
         try:
             self.episode: Episode = world.begin(scene)
@@ -41,18 +42,44 @@ class Life:
         """The answer to `call` now, without living through it.
 
         A world that takes any state answers from the ledger and is not moved by a question;
-        any other is asked in an episode of its own, led to the same place.
+        any other is asked in an episode beside this one, led to the same place. That one is
+        used again while nothing has moved it: every call since was refused, changed nothing,
+        and did not alter what the calls after it were answered.
         """
         if self.world.takes_state:
             return await self.episode.step(call)
-        with Life(self.stage, self.world, self.seed) as other:
-            for earlier, truth in self.lived:
-                await other.episode.step(earlier)
-                other.go_on(earlier, truth)
-            return await other.episode.step(call)
+        beside = await self._led_along()
+        answer = await beside.episode.step(call)
+        if answer.applies or answer.effects:
+            self._leave()
+        return answer
 
-    def go_on(self, call: Call, truth: Answer) -> None:
-        """`truth` is what `call` was answered: the state takes it, the episode is told.
+    async def _led_along(self) -> Life:
+        """The episode beside this one, where this one is."""
+        if self._beside is not None and not await self._beside._follows(self):
+            self._leave()
+        if self._beside is None:
+            self._beside = Life(self.stage, self.world, self.seed)
+            await self._beside._follows(self)
+        return self._beside
+
+    async def _follows(self, other: Life) -> bool:
+        """Live through what `other` has lived since; whether it was answered the same."""
+        same = True
+        for call, truth, own in other.lived[len(self.lived) :]:
+            answer = await self.episode.step(call)
+            self.go_on(call, truth, answer)
+            same = same and answer == own
+        return same
+
+    def _leave(self) -> None:
+        if self._beside is not None:
+            self._beside.episode.close()
+            self._beside = None
+
+    def go_on(self, call: Call, truth: Answer, own: Answer | str) -> None:
+        """`truth` is what `call` is answered, whatever this world's `own` answer was: the state
+        takes it, the episode is told.
 
         Raises MachineError when its effects do not fit.
         """
@@ -61,13 +88,13 @@ class Life:
         except EffectError as error:
             what = f"{call.tool}: the real effects do not fit the state ({error})"
             raise MachineError(what, f"{self.seed.id}, {call.id}") from error
-        self.lived.append((call, truth))
+        self.lived.append((call, truth, own))
         self.episode.observe(call, truth)
 
     async def live(self, call: Call) -> Answer:
         """Step through `call` and go on with the world's own answer."""
         answer = await self.episode.step(call)
-        self.go_on(call, answer)
+        self.go_on(call, answer, answer)
         return answer
 
     def __enter__(self) -> Life:
@@ -79,4 +106,5 @@ class Life:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leave()
         self.episode.close()

@@ -27,7 +27,7 @@ async def predict(stage: Stage, lesson: Lesson, told: Callable[[], None]) -> lis
             said = await _said(life, asked)
             scores.append(score(asked, life.ledger, said))
             if asked.kind == GOLDEN:
-                life.go_on(asked.call, asked.truth)
+                life.go_on(asked.call, asked.truth, said)
             told()
     return scores
 
