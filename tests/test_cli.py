@@ -20,7 +20,19 @@ from trajgen import cli
 from trajgen.loading import shipped
 from trajgen.lock import DriverLock
 
-VERBS = ("run", "preview", "plan", "seeds", "status", "verify", "show", "filter", "model", "doctor")
+VERBS = (
+    "run",
+    "preview",
+    "plan",
+    "fidelity",
+    "seeds",
+    "status",
+    "verify",
+    "show",
+    "filter",
+    "model",
+    "doctor",
+)
 SHARD = "shards/train-00001.parquet"
 
 

@@ -35,7 +35,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 ROWS = (ROOT / "docs" / "rows.md").read_text("utf-8")
 DOCUMENTS = [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/rows.md")
-] + [ROOT / "docs" / "design" / "decisions.md"]
+] + [ROOT / "docs" / "fidelity.md", ROOT / "docs" / "design" / "decisions.md"]
 UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
 INLINE = ["--set", "cluster.address=inline"]
 NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
@@ -255,6 +255,8 @@ MODEL_TABLES: dict[str, tuple[type[BaseModel], set[str]]] = {
     "`limits`": (config.LimitsConfig, set(config.LimitsConfig.model_fields)),
     "`shards`": (config.ShardsConfig, set(config.ShardsConfig.model_fields)),
     "`cluster`": (config.ClusterConfig, set(config.ClusterConfig.model_fields)),
+    "`fidelity`": (config.FidelityConfig, set(config.FidelityConfig.model_fields)),
+    "`fidelity.require`": (config.BarsConfig, set(config.BarsConfig.model_fields)),
     "Engines, roles, adapters": (Script, set(Script.model_fields)),
 }
 
@@ -345,6 +347,16 @@ def test_what_a_tool_may_declare_is_documented() -> None:
 def test_every_shipped_pipeline_is_named() -> None:
     for path in (ROOT / "pipelines").glob("*.yaml"):
         assert f"`{path.name}`" in _section(README, "Pipeline file")
+
+
+def test_every_probe_and_verdict_of_a_fidelity_is_documented() -> None:
+    from trajgen.fidelity.probes import KINDS
+    from trajgen.fidelity.score import WRONG_IN
+
+    text = (ROOT / "docs" / "fidelity.md").read_text("utf-8")
+    probes = text[text.index("| probe |") : text.index("A probe fits")]
+    assert re.findall(r"(?m)^\| `(\w+)` \|", probes) == list(KINDS)
+    assert {code for code in WRONG_IN if f"`{code}`" not in text} == set()
 
 
 # --- rows ----------------------------------------------------------------------------------

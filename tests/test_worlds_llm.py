@@ -33,7 +33,8 @@ from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Seed
 from trajgen.schemas import validator
 from trajgen.worlds import Answer, Scene
-from trajgen.worlds.llm import REFUSED_CHARS, Examples, LlmEpisode, LlmWorld, observed
+from trajgen.worlds.examples import Examples
+from trajgen.worlds.llm import REFUSED_CHARS, LlmEpisode, LlmWorld, observed
 from trajgen.worlds.shown import STATE_CHARS
 
 GET = Call("call_0", "get_order", {"order_id": "W101"}, 1)
@@ -86,6 +87,21 @@ def test_what_was_answered_comes_back_word_for_word() -> None:
     assert last.messages[len(first.messages)] == {"role": "assistant", "content": text}
     assert len(last.messages) == len(first.messages) + 2
     assert last.context["messages"][1]["content"] == answer.observation
+
+
+def test_an_answer_that_does_not_stand_is_not_remembered() -> None:
+    actor = Actor({"world": [{**world(PENDING), "why": "a lie"}] * 3})
+    episode = begin(actor)
+    asyncio.run(episode.step(GET))  # a question that nothing comes of
+    asyncio.run(episode.step(GET))
+    episode.observe(GET, Answer(False, "it is gone", (), "Error: no such order", "real"))
+    asyncio.run(episode.step(GET))
+    shown = prompt(actor.requests[-1])
+    assert "a lie" not in shown
+    assert shown.count("Call: ") == 2
+    told = json.loads(actor.requests[-1].messages[2]["content"])
+    assert told["observation"] == {"error": "Error: no such order"}  # in the form that is asked for
+    assert (told["applies"], told["why"]) == (False, "it is gone")
 
 
 def test_a_planned_fault_is_told_as_if_it_had_answered_so() -> None:
@@ -359,3 +375,58 @@ def test_observations_as_text() -> None:
     assert observed("as it is") == "as it is"
     assert observed({"a": "ü"}) == '{"a": "ü"}'
     assert observed([1]) == "[1]"
+
+
+LAMP = {"op": "set", "path": "/lamps/L1/power", "value": "on"}
+LAMPS = Domain(
+    name="lamps",
+    policy="Switch lamps.",
+    tools=(
+        {
+            "type": "function",
+            "function": {
+                "name": "switch_on",
+                "parameters": {"type": "object", "properties": {"lamp": {"type": "string"}}},
+            },
+        },
+    ),
+    kinds={"switch_on": "write"},
+    semantics={
+        "switch_on": {
+            "requires": [{"path": "/lamps/{lamp}", "exists": True, "else": "Error: no such lamp."}],
+            "writes": [{"path": "/lamps/{lamp}/power", "value": "on"}],
+            "says": "{lamp} is on.",
+        }
+    },
+    state={"lamps": {"L1": {"power": "off"}}},
+)
+
+
+def lit(**changes: Any) -> dict[str, Any]:
+    """The world's answer to switching lamp L1 on, as code would give it."""
+    return {"applies": True, "why": "", "effects": [LAMP], "observation": "L1 is on."} | changes
+
+
+@pytest.mark.parametrize(
+    ("said", "codes"),
+    [
+        (lit(), []),
+        (lit(observation="L1 glows green."), ["contradicts_state"]),
+        (lit(effects=[LAMP | {"value": "dim"}]), ["bad_effect"]),
+        (lit(applies=False, effects=[], observation="Error: no."), ["false_refusal"]),
+    ],
+)
+def test_a_model_that_plays_declared_tools_is_held_against_code(
+    said: dict[str, Any], codes: list[str]
+) -> None:
+    actor = Actor({"world": [said] * 2})
+    episode = begin(actor, LAMPS, world={"declared": False}, rollout={"attempts": 1})
+    answer = asyncio.run(episode.step(Call("call_0", "switch_on", {"lamp": "L1"}, 1)))
+    assert answer.source == "model"
+    assert [verdict.code for verdict in answer.verdicts] == codes
+
+
+def test_code_answers_declared_tools_unless_the_pipeline_says_otherwise() -> None:
+    episode = begin(Actor(), LAMPS)
+    answer = asyncio.run(episode.step(Call("call_0", "switch_on", {"lamp": "L1"}, 1)))
+    assert (answer.source, answer.observation) == ("code", "L1 is on.")

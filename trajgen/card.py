@@ -29,9 +29,13 @@ _COLUMNS = (
 )
 
 
-def card(run: Mapping[str, Any], totals: Mapping[str, Any]) -> str:
-    """README.md of a run, from run.json's data and the manifest's totals."""
+def card(
+    run: Mapping[str, Any], totals: Mapping[str, Any], fidelity: Mapping[str, Any] | None = None
+) -> str:
+    """README.md of a run, from run.json's data, the manifest's totals and, where the run
+    required it, how its world model did against a real world."""
     parts = [_front(run, totals), f"# {run['name']}", _yield(totals), _load()]
+    parts += [_fidelity(fidelity)] if fidelity else []
     parts += [_lineage(run), _table(("column", "holds"), _COLUMNS), _files()]
     return "\n\n".join(parts) + "\n"
 
@@ -87,6 +91,23 @@ def _load() -> str:
         'rows = load_dataset("parquet", data_files="shards/*.parquet", split="train")\n```\n\n'
         "`messages` and `tools` are ready for TRL's `SFTTrainer` (`datasets` 4.7 or newer)."
     )
+
+
+def _fidelity(found: Mapping[str, Any]) -> str:
+    """The figures against a real world, each with its count."""
+    applies, refused = (found["precondition"][key] for key in ("applicable", "inapplicable"))
+    effects, seen, replay = found["effects"], found["observation"], found["replay"]
+    rows = [
+        ("calls that apply, not refused", f"{applies['correct']:,} of {applies['n']:,}"),
+        ("calls that do not apply, refused", f"{refused['correct']:,} of {refused['n']:,}"),
+        ("effects exact", f"{effects['exact']:,} of {effects['n']:,}"),
+        ("observations exact", f"{seen['exact']:,} of {seen['n']:,}"),
+        ("fields of observations, F1", f"{seen['field_f1']:.3f}"),
+    ]
+    if replay["consistency_ratio"] is not None:
+        rows.append(("consistency ratio", f"{replay['consistency_ratio']:.2f}"))
+    text = f"Before the run its world model was measured against {_code(found['world'])}:"
+    return f"{text}\n\n{_table(('world model', 'right'), rows)}"
 
 
 def _lineage(run: Mapping[str, Any]) -> str:

@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_jobs(verbs)
+    _add_fidelity(verbs)
     _add_seeds(verbs)
     _add_runs(verbs)
     _add_machine(verbs)
@@ -115,6 +116,17 @@ def _add_jobs(verbs: Any) -> None:
             verb.add_argument("--limit", type=int, metavar="N", help="plan at most N tasks")
         if name == "plan":
             verb.add_argument("--json", action="store_true")
+
+
+def _add_fidelity(verbs: Any) -> None:
+    verb = _verb(verbs, "fidelity", _fidelity, "score the world model against a real world")
+    verb.add_argument("pipeline", metavar="PIPELINE.yaml")
+    verb.add_argument("--world", metavar="W", help="such as tau2:retail (default: the file's)")
+    verb.add_argument("-n", type=int, metavar="N", help="seeds to measure on (default 20)")
+    verb.add_argument("--no-replay", action="store_true", help="roll nothing out")
+    verb.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override a key")
+    verb.add_argument("--json", action="store_true")
+    verb.add_argument("--plot", metavar="FILE.png", help="draw the figures there")
 
 
 def _add_seeds(verbs: Any) -> None:
@@ -198,6 +210,28 @@ def _plan(arguments: Arguments) -> None:
     for task in tasks(min(5, pipeline.max_tasks)):
         _print(f"  {task.id}  {names[task.seed_id]}  {task.strategy}  {task.persona}  {task.fault}")
     return None
+
+
+def _fidelity(arguments: Arguments) -> None:
+    from trajgen.fidelity.command import fidelity
+    from trajgen.fidelity.plot import save_plot
+    from trajgen.fidelity.table import table
+
+    if arguments.n is not None:
+        _refuse_none(arguments.n)
+    with _chatter_on_stderr():
+        found = fidelity(
+            arguments.pipeline,
+            arguments.world,
+            arguments.n,
+            not arguments.no_replay,
+            arguments.set,
+            _say,
+        )
+    _print(json.dumps(found.figures) if arguments.json else table(found.figures))
+    if arguments.plot:
+        save_plot(found.figures, Path(arguments.plot))
+    found.check()
 
 
 def _seeds_check(arguments: Arguments) -> None:

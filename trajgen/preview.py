@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from trajgen.cluster import make_local_engines
 from trajgen.errors import InputError, MachineError
-from trajgen.pipeline import load, run_to_end
+from trajgen.loop import run_to_end
+from trajgen.pipeline import load
 from trajgen.plan import plan
 from trajgen.records import Task, Trajectory
 from trajgen.worker import Outcome, Worker

@@ -32,6 +32,7 @@ from trajgen.lock import DriverLock
 from trajgen.plan_file import plan_path, plan_slot, plan_slots, plan_tasks, write_plan
 from trajgen.records import Task
 from trajgen.run_record import (
+    FIDELITY,
     manifest,
     quarantined,
     read_record,
@@ -155,7 +156,8 @@ class RunFolder:
         sums = totals(chosen, self.run["planned"], quarantined(self.path))
         if sums["done"] != sums["kept"] + sums["rejected"] + sums["dead"]:
             raise CommitError("the sums do not hold", str(self.path))
-        self._put("README.md", card(self.run, sums).encode("utf-8", "replace"))
+        measured = (read_record(self.path / FIDELITY) or {}).get("figures")
+        self._put("README.md", card(self.run, sums, measured).encode("utf-8", "replace"))
         self._put("manifest.json", record_bytes(manifest(self.path, self.run, chosen, sums)))
         return sums
 

@@ -14,13 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trajgen.config import PLACEMENT
+from trajgen.config import UNDECISIVE
+from trajgen.config.engine import PLACEMENT
 from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import InputError
 from trajgen.ids import digest
 from trajgen.records import SCHEMA_VERSION
 from trajgen.shards import ShardInfo, dead_path, rejects_path, shard_path
 
+FIDELITY = "fidelity.json"  # the figures that a run required of its world model
 _SHOWN = 80
 
 
@@ -140,6 +142,8 @@ def manifest(
         "plan.parquet": _entry(folder / "plan.parquet", run["planned"]),
         "quarantine.jsonl": _entry(folder / "quarantine.jsonl", sums["quarantined"]),
     }
+    if (folder / FIDELITY).exists():
+        files[FIDELITY] = _entry(folder / FIDELITY)
     for info in infos:
         for path, rows, sha256 in (
             (shard_path(folder, info.number), info.kept, info.sha256),
@@ -173,7 +177,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _decisive(run: Mapping[str, Any]) -> dict[str, Any]:
-    pipeline = {k: v for k, v in run.get("pipeline", {}).items() if k != "cluster"}
+    pipeline = {k: v for k, v in run.get("pipeline", {}).items() if k not in UNDECISIVE}
     engines = pipeline.pop("engines", {})
     for name, engine in engines.items():
         pipeline[f"engines.{name}"] = {k: v for k, v in engine.items() if k not in PLACEMENT}

@@ -17,7 +17,8 @@ from trajgen.seeds import SeedSet, initial_state
 from trajgen.shapes import Shapes
 from trajgen.worlds import World, make_world
 from trajgen.worlds.declared import every_tool_declared
-from trajgen.worlds.llm import Examples, LlmWorld
+from trajgen.worlds.examples import Examples
+from trajgen.worlds.llm import LlmWorld
 
 
 @dataclass(slots=True)

@@ -10,64 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
-from trajgen.filters.world import is_failure, judge
-from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of
+from trajgen.filters.declared import against_code
+from trajgen.filters.structure import parsed
+from trajgen.filters.world import judge
+from trajgen.pointers import MISSING
+from trajgen.records import Call, Domain, Json, Message, Reason
 from trajgen.schemas import world_answer
 from trajgen.shapes import Shape, Shapes, bad_effects, extended
 from trajgen.worlds import Answer, Scene
 from trajgen.worlds.agreement import agreed
 from trajgen.worlds.declared import answered
+from trajgen.worlds.examples import Examples
 from trajgen.worlds.shown import shown_state
 
 REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A real result of a tool, from a seed."""
-
-    arguments: dict[str, Json]
-    observation: str
-    failed: bool
-    seed: str
-
-
-class Examples:
-    """The real results of each tool in the seeds of one domain."""
-
-    def __init__(self, domain: Domain, seeds: Sequence[Seed]) -> None:
-        self._by_tool: dict[str, dict[str, Example]] = {}
-        for seed in seeds:
-            results = {
-                m["tool_call_id"]: m["content"] for m in seed.messages if m["role"] == "tool"
-            }
-            for call in calls_of(seed.messages):
-                if (text := results.get(call.id)) is not None:
-                    example = Example(call.arguments, text, is_failure(text, domain), seed.id)
-                    self._by_tool.setdefault(call.tool, {}).setdefault(text, example)
-
-    def nearest(self, call: Call, count: int, seed: str = "") -> list[Example]:
-        """Up to `count` results of the same tool: the most similar calls, among equals those
-        of `seed` first, and one failure when there is one, so that both forms are known."""
-        known = list(self._by_tool.get(call.tool, {}).values())
-        ranked = sorted(
-            known, key=lambda e: (-_overlap(e.arguments, call.arguments), e.seed != seed)
-        )
-        chosen = ranked[:count]
-        failures = [example for example in ranked if example.failed]
-        if count > 1 and failures and not any(example.failed for example in chosen):
-            chosen[-1] = failures[0]
-        return chosen
-
-    def in_json(self, tool: str) -> bool:
-        """Whether every known result of `tool` is a JSON object or array."""
-        known = self._by_tool.get(tool, {})
-        return bool(known) and all(_is_structure(e.observation) for e in known.values())
 
 
 @dataclass(slots=True)
@@ -92,7 +53,13 @@ class LlmWorld:
                 "kinds": dict(domain.kinds),
             },
         )
-        return LlmEpisode(self, scene, [speech("system", system)], bool(undeclared(domain)))
+        asks = bool(undeclared(domain)) or not self.by_code
+        return LlmEpisode(self, scene, [speech("system", system)], asks)
+
+    @property
+    def by_code(self) -> bool:
+        """Whether code answers the tools that the domain declares."""
+        return self.cast.pipeline.world.declared
 
 
 @dataclass(slots=True)
@@ -106,13 +73,14 @@ class LlmEpisode:
     asks: bool
     asked: str = ""
     said: str = ""
+    given: Answer | None = None
     seen: list[Message] = field(default_factory=list)
     shape: Shape | None = None
 
     async def step(self, call: Call) -> Answer:
         """Ask for the call's precondition, effects and observation, and judge them. A tool that
         the domain declares is answered by code."""
-        if coded := answered(self.scene, call):
+        if self.world.by_code and (coded := answered(self.scene, call)):
             self.asked = self._prompt(call, None) if self.asks else ""
             return coded
         examples, tool = self.world.examples[self.scene.domain.name], call.tool
@@ -135,7 +103,7 @@ class LlmEpisode:
             "observation": given.text[:REFUSED_CHARS],
         }
         verdicts = tuple(Reason(p.code, call.message, p.detail) for p in given.problems)
-        return Answer(
+        self.given = Answer(
             applies=answer["applies"],
             why=answer["why"],
             effects=tuple(answer["effects"]),
@@ -145,6 +113,7 @@ class LlmEpisode:
             agreement=agreement,
             verdicts=verdicts,
         )
+        return self.given
 
     async def _given(self, call: Call, question: Question) -> tuple[Given, float | None]:
         """The answer to take: of several samples the one that most agree with, and how far."""
@@ -180,7 +149,8 @@ class LlmEpisode:
         )
 
     def observe(self, call: Call, answer: Answer) -> None:
-        """Append the call and the answer that stands, a planned fault or code's included."""
+        """Append the call and the answer that stands: its own word for word, another (code's, a
+        planned fault, the truth) as if it had answered so."""
         if not self.asks:
             return
         in_json = self.world.examples[self.scene.domain.name].in_json(call.tool)
@@ -188,8 +158,9 @@ class LlmEpisode:
             "applies": answer.applies,
             "why": answer.why,
             "effects": list(answer.effects),
-            "observation": json.loads(answer.observation) if in_json else answer.observation,
+            "observation": _in_form(answer.observation, in_json),
         }
+        own = self.said if answer is self.given else ""
         function = {"name": call.tool, "arguments": call.arguments}
         made = {"id": call.id, "type": "function", "function": function}
         self.seen += [
@@ -199,11 +170,11 @@ class LlmEpisode:
         asked = self.asked or self._prompt(call, None)
         self.messages += [
             speech("user", asked),
-            speech("assistant", self.said or json.dumps(kept, ensure_ascii=False)),
+            speech("assistant", own or json.dumps(kept, ensure_ascii=False)),
         ]
-        self.asked = self.said = ""
         if answer.source != "model" and answer.effects:  # what is real shows more of the shape
             self.shape = extended(self._shape(), self.scene.ledger.state, answer.effects)
+        self.asked, self.said, self.given = "", "", None
 
     def reached(self) -> bool | None:
         """A model cannot tell; the ledger and the user can."""
@@ -232,6 +203,7 @@ class LlmEpisode:
             return [Reason("bad_answer", call.message, "world: the observation is empty")]
         domain, ledger, effects = self.scene.domain, self.scene.ledger, answer["effects"]
         found = judge(domain, call, answer["applies"], effects, text, ledger)
+        found = found or against_code(domain, call, answer, text, ledger.state)
         if found or not effects:
             return found
         return bad_effects(self._shape(), ledger.state, effects, call.message)
@@ -258,26 +230,13 @@ def observed(observation: Json) -> str:
     return json.dumps(observation, ensure_ascii=False)
 
 
+def _in_form(observation: str, in_json: bool) -> Json:
+    """An observation in the form that is asked for; text in place of JSON is an error."""
+    if not in_json:
+        return observation
+    data = parsed(observation)
+    return {"error": observation} if data is MISSING else data
+
+
 def _about(domain: Domain) -> dict[str, str]:
     return {"name": domain.name, "description": domain.description}
-
-
-def _overlap(left: dict[str, Json], right: dict[str, Json]) -> float:
-    same_keys = len(left.keys() & right.keys()) - len(left.keys() ^ right.keys())
-    alike = sum(_alike(value, right[key]) for key, value in left.items() if key in right)
-    return same_keys + 2 * alike
-
-
-def _alike(left: Json, right: Json) -> float:
-    """1 for equal values; of texts the share of words that both have."""
-    if left == right or not (isinstance(left, str) and isinstance(right, str)):
-        return float(left == right)
-    one, other = set(left.casefold().split()), set(right.casefold().split())
-    return len(one & other) / max(len(one | other), 1)
-
-
-def _is_structure(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except ValueError:
-        return False
