@@ -54,7 +54,7 @@ class Copies:
     """Sketches with a label each; finds the first one that is nearly the same.
 
     Nearly the same: a share of at least `at_least` of all pairs in common, or all but two
-    words. Takes about 400 bytes a sketch.
+    words. Takes about 500 bytes a sketch.
     """
 
     def __init__(self, at_least: float) -> None:
