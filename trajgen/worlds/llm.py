@@ -26,7 +26,7 @@ from trajgen.worlds import Answer, Scene
 from trajgen.worlds.agreement import agreed
 from trajgen.worlds.declared import answered
 from trajgen.worlds.examples import Examples
-from trajgen.worlds.shown import shown_state
+from trajgen.worlds.shown import Fields, shown_state
 
 REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
 
@@ -40,6 +40,13 @@ class LlmWorld:
     shapes: Shapes
     name: str
     takes_state: bool = True
+    _fields: dict[str, Fields] = field(default_factory=dict)
+
+    def fields(self, domain: Domain) -> Fields:
+        """Which entities of the domain's state have which values."""
+        if domain.name not in self._fields:
+            self._fields[domain.name] = Fields(domain.state)
+        return self._fields[domain.name]
 
     def begin(self, scene: Scene) -> LlmEpisode:
         """A fresh episode; its prompt opens with what all episodes of the domain share."""
@@ -186,11 +193,13 @@ class LlmEpisode:
     def _prompt(self, call: Call, examples: Examples | None) -> str:
         count = self.world.cast.pipeline.world.examples
         nearest = examples.nearest(call, count, self.scene.seed.id) if examples else []
+        domain, ledger = self.scene.domain, self.scene.ledger
+        fields, reads = self.world.fields(domain), domain.kinds.get(call.tool) == "read"
         return self.world.cast.prompts.render(
             "world.call",
             {
                 "call": {"name": call.tool, "arguments": call.arguments},
-                "state": shown_state(self.scene.ledger, call.arguments),
+                "state": shown_state(ledger, call, fields, reads),
                 "examples": [
                     {"arguments": e.arguments, "observation": e.observation} for e in nearest
                 ],
