@@ -38,7 +38,6 @@ from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import check_world
 from trajgen.worker import Job
-from trajgen.worlds import make_world
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
@@ -88,7 +87,7 @@ class Loaded:
         self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
         if self.pipeline.fidelity:
-            make_world(parse_world(self.pipeline.fidelity.world)[0])
+            check_world(parse_world(self.pipeline.fidelity.world)[0], {})
         for name, engine in self.pipeline.engines.items():
             if unread := engine.unread():
                 keys = ", ".join(unread)
@@ -122,7 +121,8 @@ def load(path: str | Path, overrides: Iterable[str] = (), limit: int | None = No
     opened = open_pipeline(path, overrides, limit)
     pipeline, near = opened.pipeline, opened.near
     benchmarks = load_benchmarks(pipeline.decontaminate, near)
-    return Loaded(pipeline, load_seeds(pipeline.seeds, near), opened.prompts, benchmarks, near)
+    seeds = load_seeds(pipeline.seeds, near)
+    return Loaded(pipeline, seeds, opened.prompts, benchmarks, near)
 
 
 def open_pipeline(

@@ -117,10 +117,12 @@ def _announce(job: Measure, asked: list[Lesson], goals: list[Seed], tell: Tell) 
     steps = [each for lesson in asked for each in lesson.asked]
     probes = [each for each in steps if each.kind != GOLDEN]
     refused = sum(not each.truth.applies for each in probes)
-    most = len(steps) * job.pipeline.rollout.attempts
+    agreement = job.pipeline.world.agreement
+    least = len(steps) * (agreement.samples if agreement else 1)
+    most = least * job.pipeline.rollout.attempts
     tell(
         f"{len(asked)} seeds: {len(steps) - len(probes)} real calls and {len(probes)} probes, "
-        f"{refused} of these not applicable; {len(steps)} to {most} model calls"
+        f"{refused} of these not applicable; {least} to {most} model calls"
     )
     if job.replay:
         tell(f"then {len(goals)} seeds with a goal to reach, rolled out in both worlds")

@@ -13,7 +13,8 @@ from pathlib import Path
 from trajgen.config import WorldConfig
 from trajgen.errors import InputError
 from trajgen.seeds import SeedSet, load_seeds
-from trajgen.worlds import KINDS, make_world
+from trajgen.stage import check_world
+from trajgen.worlds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class Real:
 def load_real(name: str, near: Path | None = None) -> Real:
     """The real world `name` with its seeds; folders are looked for `near` too.
 
-    Raises InputError when there is no such world, or no usable seed in it.
+    Raises InputError when there is no such world, no usable seed in it, or a tool that it
+    cannot answer.
     """
     config, source = parse_world(name)
-    make_world(config)
-    return Real(name, config, load_seeds((source,), near))
+    seeds = load_seeds((source,), near)
+    check_world(config, seeds.domains)
+    return Real(name, config, seeds)
 
 
 def parse_world(name: str) -> tuple[WorldConfig, str]:

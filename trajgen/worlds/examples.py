@@ -1,4 +1,4 @@
-"""The real results of each tool, from the seeds: what the world model is shown with a call."""
+"""Real results of tools, from the seeds, as the world model is shown them."""
 
 from __future__ import annotations
 

@@ -179,9 +179,9 @@ class LlmEpisode:
             speech("user", asked),
             speech("assistant", own or json.dumps(kept, ensure_ascii=False)),
         ]
+        self.asked, self.said, self.given = "", "", None
         if answer.source != "model" and answer.effects:  # what is real shows more of the shape
             self.shape = extended(self._shape(), self.scene.ledger.state, answer.effects)
-        self.asked, self.said, self.given = "", "", None
 
     def reached(self) -> bool | None:
         """A model cannot tell; the ledger and the user can."""
