@@ -32,7 +32,8 @@ from tests.playing import (
 )
 from tests.test_rollout import DOMAINS, shipped
 from trajgen.authored import author
-from trajgen.config import EngineConfig, Strategy, VariationsConfig
+from trajgen.config import Strategy, VariationsConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Request, make_engine
 from trajgen.errors import EngineDead, PromptTooLong, RequestError, Timeout
 from trajgen.ledger import Ledger

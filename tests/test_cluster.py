@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import trajgen
-from tests.small_pipeline import made, start, write_pipeline
+from tests.small_pipeline import made, pipeline_data, start, write_pipeline
 from trajgen import cluster
 from trajgen.config import Pipeline
 from trajgen.errors import InputError, MachineError
@@ -333,3 +333,11 @@ def test_more_gpus_than_there_are_is_an_input_error() -> None:
         cluster._Hiring(_FakeRay(4), pipeline, None)  # type: ignore[arg-type]
     cluster._Hiring(_FakeRay(6), pipeline, None)  # type: ignore[arg-type]
     cluster._Hiring(_FakeRay(0), pipeline, None)  # type: ignore[arg-type]  # on the CPU
+
+
+def test_the_judge_counts_among_the_roles_of_an_engine() -> None:
+    judge = {"engine": "main", "adapter": "adapters/judge"}
+    roles = {"user": "main", "agent": "main", "world": "main", "judge": judge}
+    data = pipeline_data(roles=roles)
+    found = cluster.adapters(Pipeline.model_validate(data), "main")
+    assert found == ("adapters/judge",)

@@ -10,16 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.pipeline_files import CANARY, job, load, mistake
-from trajgen.config import (
-    ALWAYS_READ,
-    PLACEMENT,
-    READ_BY,
-    STRATEGIES,
-    AgreementConfig,
-    EngineConfig,
-    Pipeline,
-    RoleConfig,
-)
+from trajgen.config import STRATEGIES, AgreementConfig, Pipeline, RoleConfig
+from trajgen.config.engine import ALWAYS_READ, PLACEMENT, READ_BY, EngineConfig
 from trajgen.ids import digest
 
 ROLES = {"user": "main", "agent": "main", "world": "main"}
@@ -268,3 +260,8 @@ def test_an_engine_says_which_keys_it_does_not_read(engine: Any, unread: list[st
 def test_every_key_of_an_engine_is_read_by_some_kind() -> None:
     read = {*ALWAYS_READ, *(key for keys in READ_BY.values() for key in keys)}
     assert read == set(EngineConfig.model_fields)
+
+
+def test_one_call_asks_no_world(file: Path) -> None:
+    said = mistake(file, job(rollout={"mode": "one_call"}, world={"kind": "tau2"}))
+    assert "one_call asks no world" in said

@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import SecretStr
 
 from tests.mock_endpoint import TRANSIENT, MockEndpoint
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, make_engine, openai, tokens
 from trajgen.engines.openai import OpenAIEngine, connection
 from trajgen.engines.openai.answers import retry_after

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, Role, make_engine
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import EngineDead, InputError, RequestError

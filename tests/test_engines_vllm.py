@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from trajgen import schemas
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.domains import load_domain
 from trajgen.engines import Request, make_engine
 from trajgen.engines.vllm import VllmEngine

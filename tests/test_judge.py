@@ -25,7 +25,7 @@ from tests.playing import (
     world,
 )
 from trajgen.authored import author
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import EngineDead, PromptTooLong

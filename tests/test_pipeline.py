@@ -20,7 +20,7 @@ import pytest
 import trajgen
 from tests.small_pipeline import REPO, environment, made, start, tree, write_pipeline
 from trajgen import cli
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import InputError, MachineError

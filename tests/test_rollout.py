@@ -41,7 +41,8 @@ from tests.playing import (
     user,
     world,
 )
-from trajgen.config import EngineConfig, Fault, VariationsConfig
+from trajgen.config import Fault, VariationsConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, make_engine
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import EngineDead, PromptTooLong, RequestError, Timeout

@@ -173,6 +173,11 @@ def test_a_domain_without_state_has_no_shape() -> None:
     assert list(misfits(shape, {}, [{"op": "add", "path": "/a", "value": 1}])) == []
 
 
+def test_effects_that_do_not_fit_show_nothing() -> None:
+    shape = shape_of(replace(DOMAIN, state={"orders": {}}), [SEED])
+    assert shape == shape_of(replace(DOMAIN, state={"orders": {}}), [])
+
+
 def test_shapes_are_inferred_once_a_domain() -> None:
     shapes = Shapes({"shop": DOMAIN}, [SEED, replace(SEED, id="other", domain="farm")])
     assert shapes.of("shop") is shapes.of("shop")

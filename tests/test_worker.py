@@ -13,7 +13,7 @@ import pytest
 
 from tests.playing import DOMAIN, PROMPTS, SEED, TASK, Actor, good, pipeline, task
 from trajgen import worker as module
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Engine, Request, make_engine
 from trajgen.errors import EngineDead, InputError, MachineError, RequestError, Timeout
 from trajgen.filters.corpus import fingerprint

@@ -375,3 +375,58 @@ def test_observations_as_text() -> None:
     assert observed("as it is") == "as it is"
     assert observed({"a": "ü"}) == '{"a": "ü"}'
     assert observed([1]) == "[1]"
+
+
+LAMP = {"op": "set", "path": "/lamps/L1/power", "value": "on"}
+LAMPS = Domain(
+    name="lamps",
+    policy="Switch lamps.",
+    tools=(
+        {
+            "type": "function",
+            "function": {
+                "name": "switch_on",
+                "parameters": {"type": "object", "properties": {"lamp": {"type": "string"}}},
+            },
+        },
+    ),
+    kinds={"switch_on": "write"},
+    semantics={
+        "switch_on": {
+            "requires": [{"path": "/lamps/{lamp}", "exists": True, "else": "Error: no such lamp."}],
+            "writes": [{"path": "/lamps/{lamp}/power", "value": "on"}],
+            "says": "{lamp} is on.",
+        }
+    },
+    state={"lamps": {"L1": {"power": "off"}}},
+)
+
+
+def lit(**changes: Any) -> dict[str, Any]:
+    """The world's answer to switching lamp L1 on, as code would give it."""
+    return {"applies": True, "why": "", "effects": [LAMP], "observation": "L1 is on."} | changes
+
+
+@pytest.mark.parametrize(
+    ("said", "codes"),
+    [
+        (lit(), []),
+        (lit(observation="L1 glows green."), ["contradicts_state"]),
+        (lit(effects=[LAMP | {"value": "dim"}]), ["bad_effect"]),
+        (lit(applies=False, effects=[], observation="Error: no."), ["false_refusal"]),
+    ],
+)
+def test_a_model_that_plays_declared_tools_is_held_against_code(
+    said: dict[str, Any], codes: list[str]
+) -> None:
+    actor = Actor({"world": [said] * 2})
+    episode = begin(actor, LAMPS, world={"declared": False}, rollout={"attempts": 1})
+    answer = asyncio.run(episode.step(Call("call_0", "switch_on", {"lamp": "L1"}, 1)))
+    assert answer.source == "model"
+    assert [verdict.code for verdict in answer.verdicts] == codes
+
+
+def test_code_answers_declared_tools_unless_the_pipeline_says_otherwise() -> None:
+    episode = begin(Actor(), LAMPS)
+    answer = asyncio.run(episode.step(Call("call_0", "switch_on", {"lamp": "L1"}, 1)))
+    assert (answer.source, answer.observation) == ("code", "L1 is on.")

@@ -6,7 +6,8 @@ from typing import Any
 
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
-from trajgen.worlds.shown import STATE_CHARS, shown_state
+from trajgen.records import Call
+from trajgen.worlds.shown import REFERRED_CHARS, STATE_CHARS, Fields, shown_state
 
 STATE: dict[str, Any] = {
     "customers": {f"CU-{n}": {"name": f"N{n}", "orders": [f"W{n}"]} for n in range(100)},
@@ -18,8 +19,12 @@ STATE: dict[str, Any] = {
 }
 
 
+def asking(tool: str = "act", **arguments: Any) -> Call:
+    return Call("c", tool, arguments, 0)
+
+
 def shown(arguments: dict[str, Any], state: Any = STATE) -> Any:
-    return shown_state(Ledger(state, 0), arguments)
+    return shown_state(Ledger(state, 0), asking(**arguments))
 
 
 def test_what_is_named_comes_with_what_it_refers_to_one_step_away() -> None:
@@ -29,6 +34,39 @@ def test_what_is_named_comes_with_what_it_refers_to_one_step_away() -> None:
         "products": {"P-7": {"price": 7}},  # by key
     }
     assert "products" not in shown({"customer_id": "CU-7"})  # two steps away
+
+
+def test_a_read_is_not_shown_what_is_referred_to() -> None:
+    assert shown_state(Ledger(STATE, 0), asking(order_id="W7"), reads=True) == {
+        "orders": {"W7": STATE["orders"]["W7"]}
+    }
+
+
+def test_what_is_referred_to_has_less_room() -> None:
+    products = {f"P-{n}": {"note": "z" * 900} for n in range(99)}
+    orders = {f"W{n}": {"lines": {f"P-{m}": 1 for m in range(9)}} for n in range(99)}
+    found = shown({"order_id": "W1"}, {"orders": orders, "products": products})
+    assert len(found["products"]) == 3
+    assert len(canonical(found["products"])) <= REFERRED_CHARS
+
+
+def test_where_nothing_is_named_entities_are_found_by_their_fields() -> None:
+    flights = {
+        f"F{n}": {"origin": "JFK" if n % 2 else "PHL", "to": f"A{n % 9}", "crew": {"zip": n}}
+        for n in range(600)
+    }
+    state = {"flights": flights, "queue": ["JFK"], "open": True}
+    fields, ledger = Fields(state), Ledger(state, 0)
+
+    def found(**arguments: Any) -> list[str]:
+        return list(shown_state(ledger, asking(**arguments), fields).get("flights", {}))
+
+    assert found(origin="JFK", to="A3") == []  # 33 of them
+    assert found(origin="JFK", zip=41) == ["F41"]  # inside, too
+    assert found(to="nowhere", open=True) == []
+    ledger.apply([{"op": "remove", "path": "/flights/F41"}])
+    assert found(origin="JFK", zip=41) == []
+    assert Fields(None).find(asking(a=1)) == []
 
 
 def test_what_is_named_has_the_first_right_to_room() -> None:
@@ -59,3 +97,11 @@ def test_nothing_named_shows_a_small_state_or_none_of_a_large_one() -> None:
     assert shown({}, {"text": "x" * 9000}) == {}
     assert shown({}, {}) is None
     assert shown({}, None) is None
+
+
+def test_a_tool_finds_in_the_collection_that_it_is_named_after() -> None:
+    trip = {"origin": "JFK", "destination": "ATL"}
+    state = {"flights": {"F1": trip}, "reservations": {f"R{n}": trip for n in range(9)}}
+    fields = Fields(state)
+    assert fields.find(asking("search_direct_flight", **trip)) == ["/flights/F1"]
+    assert len(fields.find(asking("look", **trip))) == 10

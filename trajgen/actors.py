@@ -12,7 +12,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from trajgen.config import EngineConfig, Pipeline
+from trajgen.config import Pipeline
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Engine, Request, make_engine
 from trajgen.errors import EngineDead, MachineError, TrajgenError
 from trajgen.ids import digest

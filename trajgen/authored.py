@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from trajgen import declared, schemas, script
+from trajgen import schemas, script
 from trajgen.cast import Question, speech
 from trajgen.errors import PromptTooLong, Timeout
-from trajgen.filters.declared import differs
+from trajgen.filters.declared import against_code
 from trajgen.filters.world import judge
 from trajgen.judge import reviewed
 from trajgen.ledger import Ledger
@@ -105,7 +105,7 @@ class Replay:
         before, text = self.ledger.hash, observed(answer["observation"])
         effects, shape = answer["effects"], self.stage.shapes.of(self.domain.name)
         verdicts = judge(self.domain, call, answer["applies"], effects, text, self.ledger)
-        verdicts = verdicts or self._against_declared(call, answer, text)
+        verdicts = verdicts or against_code(self.domain, call, answer, text, self.ledger.state)
         verdicts = verdicts or bad_effects(shape, self.ledger.state, effects, call.message)
         if not verdicts:
             self.ledger.apply(answer["effects"])
@@ -124,15 +124,6 @@ class Replay:
         self.steps.append(step)
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
         return verdicts
-
-    def _against_declared(self, call: Call, answer: dict[str, Json], text: str) -> list[Reason]:
-        """What is wrong with an authored answer of a tool whose answer code knows."""
-        result = declared.answer(self.domain, call, self.ledger.state)
-        if result is None:
-            return []
-        applies, effects = answer["applies"], answer["effects"]
-        reason = differs(result, call, applies, effects, text, self.ledger.state)
-        return [reason] if reason else []
 
     def _bad(self, what: str) -> Reason:
         return Reason("bad_answer", len(self.messages), what)

@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from trajgen.actors import EngineActor, WorkerActor, adapters, short
-from trajgen.config import ClusterConfig, EngineConfig, Pipeline
+from trajgen.config import ClusterConfig, Pipeline
+from trajgen.config.engine import EngineConfig
 from trajgen.dispatch import Handle
 from trajgen.engines import Engine, make_engine
 from trajgen.errors import EngineDead, InputError, MachineError

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from trajgen.config import Model
+from trajgen.config.model import Model
 from trajgen.declared import KEYS, kind_of
 from trajgen.declared import problems as declared_problems
 from trajgen.errors import InputError

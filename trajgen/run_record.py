@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trajgen.config import PLACEMENT, UNDECISIVE
+from trajgen.config import UNDECISIVE
+from trajgen.config.engine import PLACEMENT
 from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import InputError
 from trajgen.ids import digest

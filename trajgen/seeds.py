@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from trajgen import declared, filters
-from trajgen.config import Model
+from trajgen.config.model import Model
 from trajgen.domains import control_token, load_domain
 from trajgen.errors import InputError
 from trajgen.filters.corpus import fingerprint

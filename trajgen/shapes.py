@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from trajgen.ledger import Ledger
-from trajgen.pointers import MISSING, join, json_type, lookup, overlay, split
+from trajgen.pointers import MISSING, EffectError, join, json_type, lookup, overlay, split
 from trajgen.records import Domain, Json, Reason, Seed, calls_of
 
 SIBLINGS = 5
@@ -76,18 +77,25 @@ def bad_effects(
 
 def shape_of(domain: Domain, seeds: Sequence[Seed]) -> Shape:
     """The shape of the domain's state and of the seeds' states, each before and after the
-    effects that it records. No new key is expected at the top where no state has one."""
+    effects that it records, as far as these fit. Where all states have the same keys at the
+    top, no others are expected there."""
     known = [domain.state]
     for seed in seeds:
-        ledger = Ledger(overlay(domain.state, seed.state), 0)
-        known.append(ledger.state)
-        for call in calls_of(seed.messages):
-            ledger.apply(seed.meta.get("effects", {}).get(call.id, ()))
-            known.append(ledger.state)
+        known += _states(Ledger(overlay(domain.state, seed.state), 0), seed)
     known = [state for state in known if isinstance(state, dict)]
     enough = domain.state is not None or len(seeds) >= SIBLINGS
     root = _record(Shape(frozenset({"object"}), 1), [known]) if known else Shape()
     return replace(root, fixed=enough and len({frozenset(state) for state in known}) == 1)
+
+
+def _states(ledger: Ledger, seed: Seed) -> list[Json]:
+    """The states of a seed. Loaded seeds have effects that fit; what does not shows nothing."""
+    states = [ledger.state]
+    with suppress(EffectError):
+        for call in calls_of(seed.messages):
+            ledger.apply(seed.meta.get("effects", {}).get(call.id, ()))
+            states.append(ledger.state)
+    return states
 
 
 def infer(places: list[Versions]) -> Shape:

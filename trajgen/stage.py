@@ -66,6 +66,9 @@ def make_stage(
         for name, domain in seeds.domains.items()
     }
     shapes = Shapes(seeds.domains, seeds.seeds)
+    if pipeline.world.kind == "llm":
+        for name in seeds.domains:
+            shapes.of(name)  # now, before the clock of any rollout runs
     return Stage(
         pipeline=pipeline,
         domains=seeds.domains,

@@ -90,6 +90,8 @@ class Worker:
         for engine in self.engines.values():
             await engine.start()
         job = self.job
+        if job.pipeline.near_duplicate is not None:
+            sketch(())  # loads numpy before the clock of any rollout runs
         self._stage = make_stage(
             job.pipeline, job.seeds, job.prompts, self.engines, job.run_id, job.benchmarks
         )

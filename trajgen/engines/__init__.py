@@ -18,7 +18,7 @@ from trajgen.loading import load_object
 from trajgen.records import Json, Message, Tool
 
 if TYPE_CHECKING:
-    from trajgen.config import EngineConfig
+    from trajgen.config.engine import EngineConfig
 
 Role = Literal["user", "agent", "world", "scenario", "author", "judge"]
 

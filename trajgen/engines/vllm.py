@@ -12,7 +12,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.errors import (
     EngineDead,

@@ -60,6 +60,17 @@ def differs(
     return Reason("contradicts_state", call.message, f"{call.tool} {detail}")
 
 
+def against_code(
+    domain: Domain, call: Call, answer: Mapping[str, Json], observation: str, state: Json
+) -> list[Reason]:
+    """What is wrong with a model's answer to a call of a declared tool; [] for any other."""
+    result = declared.answer(domain, call, state)
+    if result is None:
+        return []
+    reason = differs(result, call, answer["applies"], answer["effects"], observation, state)
+    return [reason] if reason else []
+
+
 def same_observation(one: str, other: str) -> bool:
     """Whether two observations say the same: white space at the ends, the order of keys and
     10 for 10.0 aside."""

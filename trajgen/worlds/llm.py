@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
+from trajgen.filters.declared import against_code
 from trajgen.filters.structure import parsed
 from trajgen.filters.world import judge
 from trajgen.pointers import MISSING
@@ -25,7 +26,7 @@ from trajgen.worlds import Answer, Scene
 from trajgen.worlds.agreement import agreed
 from trajgen.worlds.declared import answered
 from trajgen.worlds.examples import Examples
-from trajgen.worlds.shown import shown_state
+from trajgen.worlds.shown import Fields, shown_state
 
 REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
 
@@ -39,6 +40,13 @@ class LlmWorld:
     shapes: Shapes
     name: str
     takes_state: bool = True
+    _fields: dict[str, Fields] = field(default_factory=dict)
+
+    def fields(self, domain: Domain) -> Fields:
+        """Which entities of the domain's state have which values."""
+        if domain.name not in self._fields:
+            self._fields[domain.name] = Fields(domain.state)
+        return self._fields[domain.name]
 
     def begin(self, scene: Scene) -> LlmEpisode:
         """A fresh episode; its prompt opens with what all episodes of the domain share."""
@@ -52,7 +60,13 @@ class LlmWorld:
                 "kinds": dict(domain.kinds),
             },
         )
-        return LlmEpisode(self, scene, [speech("system", system)], bool(undeclared(domain)))
+        asks = bool(undeclared(domain)) or not self.by_code
+        return LlmEpisode(self, scene, [speech("system", system)], asks)
+
+    @property
+    def by_code(self) -> bool:
+        """Whether code answers the tools that the domain declares."""
+        return self.cast.pipeline.world.declared
 
 
 @dataclass(slots=True)
@@ -73,7 +87,7 @@ class LlmEpisode:
     async def step(self, call: Call) -> Answer:
         """Ask for the call's precondition, effects and observation, and judge them. A tool that
         the domain declares is answered by code."""
-        if coded := answered(self.scene, call):
+        if self.world.by_code and (coded := answered(self.scene, call)):
             self.asked = self._prompt(call, None) if self.asks else ""
             return coded
         examples, tool = self.world.examples[self.scene.domain.name], call.tool
@@ -142,8 +156,8 @@ class LlmEpisode:
         )
 
     def observe(self, call: Call, answer: Answer) -> None:
-        """Append the call and the answer that stands: its own word for word, another (a
-        planned fault, code's, the truth) as if it had answered so."""
+        """Append the call and the answer that stands: its own word for word, another (code's, a
+        planned fault, the truth) as if it had answered so."""
         if not self.asks:
             return
         in_json = self.world.examples[self.scene.domain.name].in_json(call.tool)
@@ -179,11 +193,13 @@ class LlmEpisode:
     def _prompt(self, call: Call, examples: Examples | None) -> str:
         count = self.world.cast.pipeline.world.examples
         nearest = examples.nearest(call, count, self.scene.seed.id) if examples else []
+        domain, ledger = self.scene.domain, self.scene.ledger
+        fields, reads = self.world.fields(domain), domain.kinds.get(call.tool) == "read"
         return self.world.cast.prompts.render(
             "world.call",
             {
                 "call": {"name": call.tool, "arguments": call.arguments},
-                "state": shown_state(self.scene.ledger, call.arguments),
+                "state": shown_state(ledger, call, fields, reads),
                 "examples": [
                     {"arguments": e.arguments, "observation": e.observation} for e in nearest
                 ],
@@ -196,6 +212,7 @@ class LlmEpisode:
             return [Reason("bad_answer", call.message, "world: the observation is empty")]
         domain, ledger, effects = self.scene.domain, self.scene.ledger, answer["effects"]
         found = judge(domain, call, answer["applies"], effects, text, ledger)
+        found = found or against_code(domain, call, answer, text, ledger.state)
         if found or not effects:
             return found
         return bad_effects(self._shape(), ledger.state, effects, call.message)

@@ -1,43 +1,101 @@
 """The part of the state that a call touches, within what a prompt has room for.
 
-What the call names comes first, then what that refers to (an order's customer, an item's
-product), one step away. Of an entity that is too large its plain fields are shown and
-whatever in it is named. A database is never shown whole.
+What the call names comes first or, where it names nothing, what has the fields it asks for (a
+flight from JFK to ATL). Then, for a call that may write, what those refer to (an order's
+customer, an item's product), one step away. Of a large entity large objects are left out, but
+for what in them is named. A database is never shown whole.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
-from trajgen.pointers import excerpt, join, lookup, scalars
-from trajgen.records import Json
+from trajgen.pointers import MISSING, excerpt, join, lookup, scalars
+from trajgen.records import Call, Json
 from trajgen.shapes import is_id
 
 STATE_CHARS = 6000  # of state shown with one call
+REFERRED_CHARS = 3000  # of it, for what is only referred to
+LARGE = 2000  # an entity of more is shown in parts
+SMALL = 300
+OVERHEAD = 200  # of the pointer to an entity
+FOUND = 20  # entities shown because of their fields
+COMMON = 500  # a value that more entities have finds none
 ENTRIES = 500  # a state with more is large, without its text being made
 
 
-def shown_state(ledger: Ledger, arguments: Json) -> Json:
-    """What of the ledger's state to show with a call of these `arguments`; None without a
-    state, all of it when it is small and the call names nothing."""
+class Fields:
+    """Which entities of a large state have which values: (field, value) -> pointers."""
+
+    def __init__(self, state: Json) -> None:
+        self._paths: dict[tuple[str, Json], dict[str, None]] = {}
+        for name, entities in state.items() if isinstance(state, dict) else ():
+            for key, entity in entities.items() if isinstance(entities, dict) else ():
+                path = join(join("", name), key)
+                for known in _fields(entity, depth=2):
+                    self._paths.setdefault(known, {})[path] = None
+
+    def find(self, call: Call) -> list[str]:
+        """The entities with most of the values that the call's arguments ask for, under the
+        same names; of several collections the one that the tool is named after. [] when
+        they are many."""
+        counts: Counter[str] = Counter()
+        for known in set(_fields(call.arguments, depth=2)):
+            if len(paths := self._paths.get(known, {})) <= COMMON:
+                counts.update(list(paths))
+        most = max(counts.values(), default=0)
+        found = sorted(path for path, count in counts.items() if count == most)
+        own = [path for path in found if path.split("/")[1].rstrip("s") in call.tool]
+        found = own or found
+        return found if len(found) <= FOUND else []
+
+
+def shown_state(
+    ledger: Ledger, call: Call, fields: Fields | None = None, reads: bool = False
+) -> Json:
+    """What of the ledger's state to show with `call`; None without a state, all of it when it
+    is small and the call names nothing. `fields` are those of the
+    domain's state; a call that only `reads` is not shown what is referred to."""
     state = ledger.state
     if not state:
         return None
-    named = ledger.relevant(arguments)
+    named = ledger.relevant(call.arguments)
     if not named and _entries(state) <= ENTRIES and len(canonical(state)) < STATE_CHARS:
         return state
-    kept: list[str] = []
-    room = STATE_CHARS - 2
-    for paths in (named, _referred(ledger, named)):
-        for path in paths:
-            for part in _parts(state, path, [arguments, *(lookup(state, p) for p in named)]):
-                size = len(canonical(excerpt(state, [part])))
-                if size <= room:
-                    kept.append(part)
-                    room -= size
+    if not named and fields is not None:
+        named = [p for p in fields.find(call) if lookup(state, p) is not MISSING]
+    kept = _within_room(state, named, call.arguments, STATE_CHARS)
+    if not reads:
+        room = STATE_CHARS - sum(_size(state, part) for part in kept)
+        namers = [call.arguments, *(lookup(state, path) for path in named)]
+        kept += _within_room(state, _referred(ledger, named), namers, min(room, REFERRED_CHARS))
     return excerpt(state, kept)
+
+
+def _within_room(state: Json, paths: Iterable[str], namers: Json, room: int) -> list[str]:
+    kept: list[str] = []
+    for path in paths:
+        for part in _parts(state, path, namers):
+            if (size := _size(state, part)) <= room:
+                kept.append(part)
+                room -= size
+    return kept
+
+
+def _size(state: Json, path: str) -> int:
+    return len(canonical(excerpt(state, [path])))
+
+
+def _fields(value: Json, depth: int) -> Iterator[tuple[str, Json]]:
+    """(name, value) of the texts and numbers in an object, `depth` levels deep."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, str | int | float) and not isinstance(item, bool):
+            yield key, item
+        elif depth > 1:
+            yield from _fields(item, depth - 1)
 
 
 def _referred(ledger: Ledger, named: list[str]) -> Iterator[str]:
@@ -61,15 +119,17 @@ def _names(value: Json) -> Iterator[str]:
         yield from _names(item)
 
 
-def _parts(state: Json, path: str, namers: Iterable[Json]) -> list[str]:
-    """`path` itself or, when it would fill the prompt alone, its plain fields and what
-    `namers` name in it."""
+def _parts(state: Json, path: str, namers: Json) -> list[str]:
+    """`path` itself; of a large entity all but its large objects, and what `namers` name in
+    those."""
     entity = lookup(state, path)
-    if not isinstance(entity, dict) or len(canonical(entity)) <= STATE_CHARS // 2:
+    if not isinstance(entity, dict) or (size := len(canonical(entity))) <= LARGE:
         return [path]
-    fields = [join(path, k) for k, v in entity.items() if not isinstance(v, dict | list)]
-    inside = Ledger(entity, 0).relevant(list(dict.fromkeys(scalars(list(namers)))))
-    return [*fields, *(f"{path}{pointer}" for pointer in inside)]
+    inside = Ledger(entity, 0).relevant(list(dict.fromkeys(scalars(namers))))
+    if not inside and size < STATE_CHARS - OVERHEAD:
+        return [path]
+    small = [k for k, v in entity.items() if not isinstance(v, dict) or len(canonical(v)) <= SMALL]
+    return [*(join(path, key) for key in small), *(f"{path}{pointer}" for pointer in inside)]
 
 
 def _within(path: str, other: str) -> bool:

@@ -21,7 +21,7 @@ from trajgen.errors import MachineError, RolloutError
 from trajgen.records import Message, Tool
 
 if TYPE_CHECKING:
-    from trajgen.config import EngineConfig
+    from trajgen.config.engine import EngineConfig
 
 _log = logging.getLogger(__name__)
 

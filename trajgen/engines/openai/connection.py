@@ -32,7 +32,7 @@ from trajgen.errors import (
 from trajgen.records import Json
 
 if TYPE_CHECKING:
-    from trajgen.config import EngineConfig
+    from trajgen.config.engine import EngineConfig
 
 _log = logging.getLogger(__name__)
 

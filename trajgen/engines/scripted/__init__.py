@@ -21,7 +21,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from trajgen.config import EngineConfig
+from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted.badly import play_badly
 from trajgen.engines.scripted.context import as_text, task_id

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from trajgen.config import Model
+from trajgen.config.model import Model
 from trajgen.engines import Role
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -6,85 +6,13 @@ A field that is secret is in no saved file, message or traceback.
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
+from trajgen.config.engine import PLACEMENT, EngineConfig
+from trajgen.config.model import Model
 from trajgen.loading import safe_name
 from trajgen.records import Outcome
-
-
-class Model(BaseModel):
-    """Frozen, strict about keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-class EngineConfig(Model):
-    """One entry of `engines:`. What decides the text is part of the run's digest; where and
-    how it is served (`PLACEMENT`) is not, so a run may be resumed on other hardware."""
-
-    kind: str
-    model: str = ""
-    revision: str | None = None
-    max_model_len: int | None = Field(None, ge=256)
-    dtype: str = "auto"
-    quantization: str | None = None
-    structured_output: bool = True
-    script: dict[str, Any] = {}  # scripted: how well each role is played
-    tokenizer: str | None = None  # openai: where tokens are counted
-
-    replicas: int = Field(1, ge=1, le=4096)
-    tensor_parallel_size: int = Field(1, ge=1, le=64)
-    max_num_seqs: int = Field(64, ge=1, le=8192)
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
-    enforce_eager: bool = False
-    cpu_kvcache_gb: int = Field(2, ge=1)
-    base_url: str = ""
-    api_key: SecretStr | None = None
-    timeout_s: float = Field(300, gt=0)
-    retries: int = Field(6, ge=0, le=100)
-    start_timeout_s: float = Field(1800, gt=0)
-
-    @field_validator("base_url")
-    @classmethod
-    def _no_password(cls, url: str) -> str:
-        if "@" in urlsplit(url).netloc:
-            raise ValueError("holds a user or password; give api_key: ${MY_KEY} instead")
-        return url
-
-    def unread(self) -> list[str]:
-        """The keys that were given and that an engine of this kind does not read."""
-        read = READ_BY.get(self.kind)
-        return [] if read is None else sorted(self.model_fields_set - {*ALWAYS_READ, *read})
-
-
-ALWAYS_READ = ("kind", "model", "replicas", "max_num_seqs")
-_SERVED = ("structured_output", "timeout_s", "start_timeout_s")
-READ_BY: dict[str, tuple[str, ...]] = {
-    "scripted": ("script",),
-    "openai": (*_SERVED, "tokenizer", "base_url", "api_key", "retries"),
-    "vllm": (
-        *(*_SERVED, "revision", "max_model_len", "dtype", "quantization", "enforce_eager"),
-        *("tensor_parallel_size", "gpu_memory_utilization", "cpu_kvcache_gb"),
-    ),
-}
-PLACEMENT = (
-    *("replicas", "tensor_parallel_size", "max_num_seqs", "gpu_memory_utilization"),
-    *("enforce_eager", "cpu_kvcache_gb", "base_url", "api_key", "timeout_s", "retries"),
-    "start_timeout_s",
-)
-
 
 UNDECISIVE = ("cluster", "fidelity")  # sections that no row depends on
 
@@ -147,10 +75,12 @@ def _samples(value: Any) -> Any:
 class WorldConfig(Model):
     """What answers tool calls: the world model (`llm`), tools declared in the domain file
     (`declared`), a real environment (`tau2`, `textworld`, `scienceworld`), or
-    `package.module:Class`. `domain` says which one of a real environment's."""
+    `package.module:Class`. `domain` says which one of a real environment's. Without
+    `declared` the world model answers declared tools too, and is held against code."""
 
     kind: str = "llm"
     domain: str = ""
+    declared: bool = True
     examples: int = Field(2, ge=0, le=20)
     agreement: Annotated[AgreementConfig | None, BeforeValidator(_samples)] = None
 
@@ -297,6 +227,8 @@ class Pipeline(Model):
             if role is not None and role.engine not in self.engines:
                 known = ", ".join(self.engines)
                 raise ValueError(f"roles.{name} names engine {role.engine!r}; engines has: {known}")
+        if self.rollout.mode == "one_call" and self.world.kind != "llm":
+            raise ValueError("rollout.mode: one_call asks no world; leave world.kind out")
         self._check_agreement()
         if self.judge != JudgeConfig() and self.roles.judge is None:
             raise ValueError("judge: nobody judges; name an engine in roles.judge")

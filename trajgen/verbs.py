@@ -1,0 +1,227 @@
+"""What each command does: one call of one function, and its result on stdout.
+
+Imports stand inside the verbs, so that `trajgen --help` is there at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import AbstractContextManager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from trajgen.errors import CheckFailed, InputError
+
+Arguments = argparse.Namespace
+
+
+def _chatter_on_stderr() -> AbstractContextManager[Any]:
+    """Ray prints to stdout when a worker is lost; only results belong there."""
+    return redirect_stdout(sys.stderr)
+
+
+def run(arguments: Arguments) -> None:
+    from trajgen.pipeline import run
+    from trajgen.review.summary import summary
+
+    with _chatter_on_stderr():
+        done = run(arguments.pipeline, arguments.out, arguments.limit, arguments.set)
+    _print(summary(done))
+
+
+def preview(arguments: Arguments) -> None:
+    from trajgen.preview import preview
+
+    _refuse_none(arguments.n)
+    with _chatter_on_stderr():
+        found = preview(arguments.pipeline, arguments.n, arguments.set, say)
+    for trajectory in found:
+        _show_one(trajectory)
+
+
+def plan(arguments: Arguments) -> None:
+    from trajgen.pipeline import load
+    from trajgen.plan import counts, plan
+
+    loaded = load(arguments.pipeline, arguments.set, arguments.limit)
+    seeds, pipeline = loaded.seeds.seeds, loaded.pipeline
+
+    def tasks(n: int) -> Any:
+        return plan(seeds, pipeline.variations, n, pipeline.seed)
+
+    counted = counts(tasks(pipeline.max_tasks), len(seeds))
+    if arguments.json:
+        return _print(json.dumps(counted))
+    for key, value in counted.items():
+        _print(f"{key}: {_listed(value)}")
+    if loaded.seeds.quarantined:
+        _print(f"quarantined seed lines: {len(loaded.seeds.quarantined)}")
+    names = {seed.id: seed.meta.get("name") or seed.id for seed in seeds}
+    for task in tasks(min(5, pipeline.max_tasks)):
+        _print(f"  {task.id}  {names[task.seed_id]}  {task.strategy}  {task.persona}  {task.fault}")
+    return None
+
+
+def fidelity(arguments: Arguments) -> None:
+    from trajgen.fidelity.command import fidelity
+    from trajgen.fidelity.plot import save_plot
+    from trajgen.fidelity.table import table
+
+    if arguments.n is not None:
+        _refuse_none(arguments.n)
+    with _chatter_on_stderr():
+        found = fidelity(
+            arguments.pipeline,
+            arguments.world,
+            arguments.n,
+            not arguments.no_replay,
+            arguments.set,
+            say,
+        )
+    _print(json.dumps(found.figures) if arguments.json else table(found.figures))
+    if arguments.plot:
+        save_plot(found.figures, Path(arguments.plot))
+    found.check()
+
+
+def seeds_check(arguments: Arguments) -> None:
+    from trajgen.seeds import check_source
+
+    seeds, quarantined = check_source(arguments.path)
+    if arguments.json:
+        _print(json.dumps({"seeds": seeds, "quarantined": quarantined}))
+    else:
+        for entry in quarantined:
+            _print(f"{entry['file']}:{entry['line']}: {entry['reason']}")
+        _print(f"{seeds} seeds, {len(quarantined)} quarantined")
+    if quarantined or not seeds:
+        what = f"{len(quarantined)} lines are no seeds" if quarantined else "there is no seed here"
+        advice = "Mend or remove them; a run sets them aside and goes on with the others."
+        raise InputError(
+            what, arguments.path, advice if seeds else "See README, 'Your own domain'."
+        )
+
+
+def seeds_import(arguments: Arguments) -> None:
+    from trajgen.importers import import_source, refuse_filled, write_domain
+
+    refuse_filled(Path(arguments.out))  # before minutes of reading
+    imported = import_source(arguments.source)
+    write_domain(imported, Path(arguments.out))
+    for entry in imported.refused:
+        say(f"{entry['file']}:{entry['line']}: {entry['reason']}")
+    _print(f"{len(imported.seeds)} seeds in {arguments.out}, {len(imported.refused)} refused")
+
+
+def status(arguments: Arguments) -> None:
+    from trajgen.review.summary import status_lines
+    from trajgen.status import status
+
+    now = status(Path(arguments.run))
+    _print(json.dumps(now) if arguments.json else status_lines(now))
+
+
+def verify(arguments: Arguments) -> None:
+    from trajgen.verify import verify
+
+    problems = verify(Path(arguments.run))
+    if arguments.json:
+        _print(json.dumps({"ok": not problems, "problems": problems}))
+    else:
+        for problem in problems:
+            _print(f"{problem['file']}: {problem['what']}")
+        _print("every file is sound" if not problems else f"{len(problems)} problems")
+    if problems:
+        raise CheckFailed(
+            f"{len(problems)} files are not what was committed",
+            arguments.run,
+            "Run the pipeline again: damaged shards are set aside and made anew.",
+        )
+
+
+def show(arguments: Arguments) -> None:
+    from trajgen.review.run import Run
+
+    _refuse_none(arguments.n)
+    run = Run.open(arguments.run)
+    if arguments.id is not None:
+        return _show_one(run.find(arguments.id))
+    found = run.sample(arguments.n, rejected=arguments.rejected, reason=arguments.reason)
+    if not found:
+        say("trajgen: there is no such trajectory in this run yet; try --rejected")
+    for trajectory in found:
+        _show_one(trajectory)
+    return None
+
+
+def filter(arguments: Arguments) -> None:
+    from trajgen.filtering import filter_to
+
+    domain = None
+    if arguments.domain:
+        from trajgen.domains import load_domain
+        from trajgen.loading import find
+
+        domain = load_domain(find(arguments.domain))
+    out = Path(arguments.out) if arguments.out else None
+    totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
+    _print(json.dumps(totals) if arguments.json else _filtered(totals))
+
+
+def _filtered(totals: dict[str, Any]) -> str:
+    lines = [f"{totals['trajectories']} trajectories, {totals['kept']} kept"]
+    return "\n".join(lines + [f"  {code}: {n}" for code, n in totals["reasons"].items()])
+
+
+def model_pull(arguments: Arguments) -> None:
+    from trajgen.models import pull
+
+    pull(arguments.name, say)
+
+
+def doctor(arguments: Arguments) -> None:
+    from trajgen.doctor import examine
+
+    checks = examine()
+    ok = all(check["ok"] for check in checks)
+    if arguments.json:
+        _print(json.dumps({"ok": ok, "checks": checks}))
+    else:
+        for check in checks:
+            _print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}")
+    if not ok:
+        raise CheckFailed("not everything works here", fix="See the lines marked FAIL.")
+
+
+def _refuse_none(n: int) -> None:
+    if n < 1:
+        raise InputError("-n must be at least 1")
+
+
+def _show_one(trajectory: Any) -> None:
+    from rich.console import Console
+
+    from trajgen.review.terminal import render
+
+    console = Console()
+    with console.capture() as shown:  # rich itself would end the process at a closed pipe
+        console.print(render(trajectory))
+    _print(shown.get().rstrip("\n"))
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {count}" for key, count in value.items())
+    return str(value)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
