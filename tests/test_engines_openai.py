@@ -394,7 +394,7 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
     assert "base_url" in caught.value.fix
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000/v1", "ftp://host/v1", "http://u:p@host/v1"])
+@pytest.mark.parametrize("url", ["", "localhost:8000/v1", "ftp://host/v1"])
 def test_a_wrong_url_is_an_input_error(url: str) -> None:
     with pytest.raises(InputError):
         OpenAIEngine(config(url))

@@ -511,7 +511,8 @@ def test_a_judge_rejects_in_a_run_and_its_scores_are_in_the_rows(tmp_path: Path)
 
 def test_agreement_is_measured_in_a_run(tmp_path: Path) -> None:
     script = {"quality": {"world": 0.8}}
-    path = write_pipeline(tmp_path, script, world={"agreement": {"samples": 3, "at_least": 0.67}})
+    world = {"declared": False, "agreement": {"samples": 3, "at_least": 0.67}}
+    path = write_pipeline(tmp_path, script, world=world)
     run = trajgen.run(path, tmp_path / "run")
     shares = [
         step.agreement or 0 for n in range(len(run)) for step in run[n].steps if not step.fault
