@@ -75,6 +75,7 @@ class Server:
 
         quiet = logging.getLogger("py4j")  # it tells of every object that outlives the process
         quiet.propagate, quiet.handlers = False, [logging.NullHandler()]
+        runtime = java()
         self._scratch = tempfile.TemporaryDirectory(prefix="trajgen-scienceworld-")
         try:
             port, self._process = launch_gateway(
@@ -82,7 +83,7 @@ class Server:
                 die_on_exit=True,
                 return_proc=True,
                 cwd=self._scratch.name,  # it writes a file of its own where it stands
-                java_path=java(),
+                java_path=runtime,
                 javaopts=[*_SAME_EVERYWHERE, *_SMALL],
             )
             options = GatewayParameters(auto_field=True, port=port)
@@ -90,9 +91,10 @@ class Server:
             chance = getattr(self._gateway.jvm.scala.util, "Random$")
             self._chance: Any = getattr(chance, "MODULE$")
         except (OSError, Py4JError, ValueError) as error:
+            self._scratch.cleanup()
             raise MachineError(
                 f"ScienceWorld's Java process does not start ({error})",
-                java(),
+                runtime,
                 "Check the Java runtime: it has to be version 8 or newer.",
             ) from error
 
