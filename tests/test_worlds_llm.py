@@ -430,3 +430,15 @@ def test_code_answers_declared_tools_unless_the_pipeline_says_otherwise() -> Non
     episode = begin(Actor(), LAMPS)
     answer = asyncio.run(episode.step(Call("call_0", "switch_on", {"lamp": "L1"}, 1)))
     assert (answer.source, answer.observation) == ("code", "L1 is on.")
+
+
+def test_without_a_state_an_answer_is_held_against_what_was_observed() -> None:
+    stateless = replace(DOMAIN, state=None)
+    actor = Actor({"world": [world(PENDING), world(PENDING | {"total": 1}), world(PENDING)]})
+    episode = begin(actor, stateless)
+    first = asyncio.run(episode.step(GET))
+    episode.observe(GET, first)
+    again = replace(GET, id="call_1", message=3)
+    second = asyncio.run(episode.step(again))
+    assert (second.attempts, second.verdicts) == (2, ())  # the first try contradicted itself
+    assert "contradicts_observation" in prompt(actor.requests[-1])

@@ -17,9 +17,9 @@ from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
 from trajgen.filters.declared import against_code
 from trajgen.filters.structure import parsed
-from trajgen.filters.world import judge
+from trajgen.filters.world import check, judge
 from trajgen.pointers import MISSING
-from trajgen.records import Call, Domain, Json, Message, Reason
+from trajgen.records import Call, Domain, Json, Message, Reason, Trajectory
 from trajgen.schemas import world_answer
 from trajgen.shapes import Shape, Shapes, bad_effects, extended
 from trajgen.worlds import Answer, Scene
@@ -168,12 +168,7 @@ class LlmEpisode:
             "observation": _in_form(answer.observation, in_json),
         }
         own = self.said if answer is self.given else ""
-        function = {"name": call.tool, "arguments": call.arguments}
-        made = {"id": call.id, "type": "function", "function": function}
-        self.seen += [
-            {"role": "assistant", "content": "", "tool_calls": [made]},
-            {"role": "tool", "tool_call_id": call.id, "content": answer.observation},
-        ]
+        self.seen += _exchange(call, answer.observation)
         asked = self.asked or self._prompt(call, None)
         self.messages += [
             speech("user", asked),
@@ -213,9 +208,19 @@ class LlmEpisode:
         domain, ledger, effects = self.scene.domain, self.scene.ledger, answer["effects"]
         found = judge(domain, call, answer["applies"], effects, text, ledger)
         found = found or against_code(domain, call, answer, text, ledger.state)
+        found = found or self._against_observed(call, text)
         if found or not effects:
             return found
         return bad_effects(self._shape(), ledger.state, effects, call.message)
+
+    def _against_observed(self, call: Call, text: str) -> list[Reason]:
+        """Where there is no state, what was observed so far is the ledger."""
+        if self.scene.ledger.state:
+            return []
+        domain, before = self.scene.domain, len(self.seen)
+        talk = (*self.seen, *_exchange(call, text))
+        found = check(Trajectory("", domain.name, talk, domain.tools), domain)
+        return [replace(r, at=call.message) for r in found if r.at is not None and r.at >= before]
 
     def _shape(self) -> Shape:
         return self.shape or self.world.shapes.of(self.scene.domain.name)
@@ -230,6 +235,16 @@ class LlmEpisode:
             "messages": list(self.seen),
             "failure_prefixes": list(self.scene.domain.failure_prefixes),
         }
+
+
+def _exchange(call: Call, observation: str) -> list[Message]:
+    """A call and its answer as messages."""
+    function = {"name": call.tool, "arguments": call.arguments}
+    made = {"id": call.id, "type": "function", "function": function}
+    return [
+        {"role": "assistant", "content": "", "tool_calls": [made]},
+        {"role": "tool", "tool_call_id": call.id, "content": observation},
+    ]
 
 
 def observed(observation: Json) -> str:
