@@ -97,7 +97,8 @@ def _imported(source: str, domain: Domain | None) -> Iterator[Row]:
         yield f"{refused['file']}:{refused['line']}", Problem(str(refused["reason"]))
     for seed in found.seeds:
         name = str(seed.meta.get("name", seed.id))
-        yield name, (Trajectory(name, own.name, seed.messages, own.tools), own)
+        made = Trajectory(name, own.name, seed.messages, own.tools, state_initial=seed.state)
+        yield name, (made, own)
 
 
 def _json_rows(path: Path, domain: Domain | None) -> Iterator[Row]:
@@ -113,7 +114,10 @@ def _placed(row: dict[str, Json] | Problem, place: str, domain: Domain | None) -
     id_ = str(row["id"]) if isinstance(row.get("id"), str | int) else place
     tools = tuple(row.get("tools", ()))
     own = domain or Domain(name="", policy="", tools=tools)
-    return id_, (Trajectory(id_, own.name, tuple(row["messages"]), tools or own.tools), own)
+    state = row["state"] if isinstance(row.get("state"), dict) else None
+    messages = tuple(row["messages"])
+    made = Trajectory(id_, own.name, messages, tools or own.tools, state_initial=state)
+    return id_, (made, own)
 
 
 def _parquet_files(path: Path) -> list[Path]:

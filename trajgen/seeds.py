@@ -150,7 +150,11 @@ def load_lines(
 def seed_problem(seed: Seed, domain: Domain) -> str:
     """The first thing that is wrong with a seed, or ""."""
     trajectory = Trajectory(
-        id=seed.id, domain=domain.name, messages=seed.messages, tools=domain.tools
+        id=seed.id,
+        domain=domain.name,
+        messages=seed.messages,
+        tools=domain.tools,
+        state_initial=seed.state,
     )
     for reason in filters.check(trajectory, domain):
         return f"{reason.code} at message {reason.at}: {reason.detail}"

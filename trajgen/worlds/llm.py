@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trajgen.cast import Cast, Question, speech
-from trajgen.filters.world import is_failure, judge
+from trajgen.filters.answers import is_failure
+from trajgen.filters.world import judge
 from trajgen.ids import canonical
 from trajgen.pointers import excerpt
 from trajgen.records import Call, Domain, Json, Message, Reason, Seed, calls_of

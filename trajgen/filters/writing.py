@@ -1,0 +1,260 @@
+"""What a write claims, and what has to be true around it.
+
+A write that worked was possible: what it names is there, and is not done twice. What it
+says by its arguments (`set_address(city=...)`) shows in later reads; what it has no word
+for (a name, a birthday, an owner) stays. All from the conversation and the given state.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from trajgen.filters.answers import words_of
+from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in
+from trajgen.filters.observed import Claim, Observed, Word, names_of
+from trajgen.filters.structure import Exchange
+from trajgen.filters.views import Identity, difference, identified
+from trajgen.ids import canonical
+from trajgen.pointers import MISSING, equal, json_type
+from trajgen.records import Call, Json, Reason
+
+_SETS = frozenset(
+    {"set", "update", "modify", "change", "edit", "rename", "reschedule", "assign", "adjust"}
+)
+_ENDS = frozenset({"cancel", "delete", "terminate", "close", "archive", "deactivate"})
+_ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock"}
+_MAKES = frozenset(
+    {"create", "add", "register", "new", "make", "book", "open", "insert", "save", "set", "put"}
+)
+_STABLE = re.compile(
+    r"(?:first_|last_|full_|user_|customer_)?name|e?mail|dob|(?:date_of_)?birth\w*|created\w*"
+    r"|placed_on|brand|title|currency|sku|(?:user|customer|owner|member|patient|student)_id"
+)
+_REPORTS = frozenset({"status", "state", "result", "message", "success", "ok", "code"})
+_WENT = re.compile(
+    r"(?:success\w*|ok|done|accepted|submitted|confirmed|completed?|processed)", re.I
+)
+_NOTHING = {"", "[]", "{}", "null", "none", "0"}
+Before = dict[Identity, Record]
+
+
+def impossible(exchange: Exchange, observed: Observed, reads: bool) -> Iterator[Reason]:
+    """A call that worked on something that is not there, or is at an end already."""
+    call, _, text = exchange
+    made = not reads and not _MAKES.isdisjoint(words_of(call.tool))
+    for field, value in call.arguments.items():
+        if not is_id(field, value) or text.strip().casefold() in _NOTHING:
+            continue
+        if not made and observed.world.lacks(field, value) and not observed.met(str(value)):
+            detail = f"{call.tool} /{field}: the state has no {stem_of(field)} {value}"
+            yield Reason("precondition_violated", call.message, detail)
+        elif not reads:
+            yield from _over(call, field, value, observed)
+
+
+def _over(call: Call, field: str, value: Json, observed: Observed) -> Iterator[Reason]:
+    """A cancellation of what is known to be cancelled."""
+    verb = words_of(call.tool)[:1]
+    if not verb or verb[0] not in _ENDS or stem_of(field) not in call.tool:
+        return
+    for record in _records_of(field, value, observed):
+        status = record.get("status")
+        if isinstance(status, str) and status.casefold().startswith(_past(verb[0])):
+            detail = f"{call.tool} /{field}: {value} is {status!r} already"
+            yield Reason("precondition_violated", call.message, detail)
+            return
+
+
+def _past(verb: str) -> str:
+    return verb.removesuffix("e") + "ed" if verb != "cancel" else "cancel"
+
+
+def _records_of(field: str, value: Json, observed: Observed) -> Iterator[Record]:
+    """The latest word on an entity, else the state's, if no write touched it."""
+    fresh = [word.record for word in observed.fresh((field, str(value)))]
+    yield from fresh[:1]
+    for entity in observed.world.of(value) if not fresh else ():
+        if observed.untouched([str(value)], entity.record):
+            yield entity.record
+
+
+def repeated(call: Call, observed: Observed) -> Iterator[Reason]:
+    """What can be done once, done twice, with nothing in between that names the same."""
+    verb = words_of(call.tool)[:1]
+    if not verb or verb[0] not in _ONCE:
+        return
+    mine, names = _essence(call, verb[0]), names_of(call.arguments)
+    for earlier, _ in reversed(observed.writes):
+        if earlier.tool == call.tool and mine and _essence(earlier, verb[0]) == mine:
+            detail = f"{call.tool} worked at message {earlier.message} already: {mine[:100]}"
+            yield Reason("precondition_violated", call.message, detail)
+            return
+        if names & names_of(earlier.arguments):
+            return
+
+
+def _essence(call: Call, verb: str) -> str:
+    """The arguments that say what is done; of an end only what it ends."""
+    arguments = call.arguments
+    if verb in _ENDS:
+        arguments = {k: v for k, v in arguments.items() if is_id(k, v)} or arguments
+    return canonical(arguments) if arguments else ""
+
+
+def known_before(call: Call, data: Json, observed: Observed) -> Before:
+    """The records of what a write is about, as they were known before it."""
+    found: Before = {}
+    for identity, _ in identified(call, data, whole=False) if data is not MISSING else ():
+        for word in observed.fresh(identity):
+            found[identity] = word.record
+    ids = [(k, str(v)) for k, v in call.arguments.items() if is_id(k, v)]
+    for identity in {*ids, *(i for i in found)}:
+        record = next(_records_of(*identity, observed), None)
+        if record is not None:
+            found.setdefault(identity, record)
+    return found
+
+
+def written(
+    call: Call, at: int, data: Json, before: Before, observed: Observed
+) -> Iterator[Reason]:
+    """What a write's own answer shows, and what later reads will have to show."""
+    for field, value in call.arguments.items():
+        if is_id(field, value):
+            _claim(call, (field, str(value)), before, observed)
+    for identity, record in identified(call, data, whole=False) if data is not MISSING else ():
+        known = before.get(identity)
+        if known is not None:
+            yield from unstable(call, at, identity, record, known, observed)
+            yield from _nothing_done(call, record, known, observed)
+        yield from unmet(call, at, identity, record, observed)
+        shown = {k: v for k, v in record.items() if not _reports(call, k, v)}
+        names = frozenset({identity[1]})
+        observed.keep(identity, Word(call, at, shown, canonical(shown), names, True))
+
+
+def _claim(call: Call, identity: Identity, before: Before, observed: Observed) -> None:
+    if not _SETS.isdisjoint(words_of(call.tool)):
+        known = before.get(identity, {})
+        observed.claims[identity[1]] = {
+            field: Claim(call, value, _found(known, field))
+            for field, value in call.arguments.items()
+            if field != identity[0] and value is not None
+        }
+
+
+def _found(record: Record, field: str) -> Json:
+    """The value of a field in a record or, where it is the only one, one level down."""
+    if field in record:
+        return record[field]
+    inner = [v[field] for v in record.values() if isinstance(v, dict) and field in v]
+    return inner[0] if len(inner) == 1 else MISSING
+
+
+def _reports(call: Call, key: str, value: Json) -> bool:
+    """Whether a field speaks of the call (`status: success`, an argument) and not the entity."""
+    if key in _REPORTS and isinstance(value, str | bool):
+        return isinstance(value, bool) or bool(_WENT.fullmatch(value)) or key == "message"
+    echoed = key in call.arguments and not is_id(key, value)
+    return echoed and _SETS.isdisjoint(words_of(call.tool))
+
+
+def _nothing_done(
+    call: Call, record: Record, known: Record, observed: Observed
+) -> Iterator[Reason]:
+    """An answer that shows all as it was, though the call asked for something else."""
+    if observed.replayed or not _changes(call):
+        return
+    if len(record) < 3 or not record.keys() <= known.keys():
+        return
+    same = all(equal(value, known[key]) for key, value in record.items())
+    if same and not _asked_for_nothing(call, known):
+        detail = f"{call.tool} worked, and its answer shows nothing changed"
+        yield Reason("effect_missing", call.message, detail)
+
+
+def _changes(call: Call) -> bool:
+    return not (_SETS | _ENDS | {"exchange", "return"}).isdisjoint(words_of(call.tool))
+
+
+def _asked_for_nothing(call: Call, known: Record) -> bool:
+    """Whether every argument but the ids is there already."""
+    there = {text.casefold() for text in strings_in(known)}
+    given = {k: v for k, v in call.arguments.items() if not is_id(k, v)}
+    wanted = {text.casefold() for v in given.values() for text in strings_in([v])}
+    return bool(given) and wanted <= there
+
+
+def unmet(
+    call: Call, at: int, identity: Identity, record: Record, observed: Observed
+) -> Iterator[Reason]:
+    """A field that a write set by name, and that shows something else."""
+    for field, claim in observed.claims.get(identity[1], {}).items():
+        found = _found(record, field)
+        if found is not MISSING and _differs(found, claim.value, claim.before):
+            by = f"{claim.call.tool} at message {claim.call.message}"
+            expected, shown = canonical(claim.value)[:80], canonical(found)[:80]
+            detail = f"/{identity[1]}/{field}: expected {expected} by {by}, found {shown}"
+            yield Reason("contradicts_observation", at, detail)
+            return
+
+
+def _differs(found: Json, claimed: Json, before: Json) -> bool:
+    """Whether `found` is not what was claimed, other spellings and relative numbers aside."""
+    kind = json_type(claimed)
+    if json_type(found) != kind or equal(found, claimed):
+        return False
+    if kind == "object":
+        return any(
+            _differs(found[k], v, before[k] if isinstance(before, dict) and k in before else v)
+            for k, v in claimed.items()
+            if k in found
+        )
+    if kind == "string":
+        one, other = plain(found), plain(claimed)
+        return one != other and (found == before or not (set(one.split()) & set(other.split())))
+    return kind in ("number", "boolean") and (before is MISSING or equal(found, before))
+
+
+def as_before(
+    call: Call, at: int, identity: Identity, record: Record, observed: Observed
+) -> Iterator[Reason]:
+    """A read that shows an entity as it was before a write that worked on it."""
+    made = [w for w, _ in observed.writes if identity[1] in names_of(w.arguments)]
+    last = made[-1] if made else None
+    stem = stem_of(identity[0])
+    if observed.replayed or last is None or not _changes(last):
+        return
+    if not stem or stem not in words_of(last.tool):
+        return
+    if next(observed.fresh(identity), None) is not None:
+        return  # its own answer, or a read behind it, is the later word
+    old = [word.record for word in observed.old(identity) if word.at < last.message]
+    old += [] if old else [entity.record for entity in observed.world.of(identity[1])]
+    for known in old:
+        if len(record) < 3 or not record.keys() <= known.keys() or _asked_for_nothing(last, known):
+            continue
+        if all(equal(value, known[key]) for key, value in record.items()):
+            detail = f"/{identity[1]}: as it was before {last.tool} at message {last.message}"
+            yield Reason("contradicts_observation", at, detail)
+            return
+
+
+def unstable(
+    call: Call, at: int, identity: Identity, record: Record, known: Record, observed: Observed
+) -> Iterator[Reason]:
+    """A name, a birthday or an owner that changed though no write speaks of it."""
+    spoken = {w for c in (call, *(c for c, _ in observed.writes)) for w in _spoken(c)}
+    for key in record.keys() & known.keys():
+        if not _STABLE.fullmatch(key) or {key, *key.split("_")} & spoken - {"id", "user"}:
+            continue
+        if found := difference(record[key], known[key], f"/{identity[1]}/{key}", strict=False):
+            yield Reason("contradicts_observation", at, found)
+            return
+
+
+def _spoken(call: Call) -> Iterator[str]:
+    """The words by which a write may say that it changes a field."""
+    yield from words_of(call.tool)
+    yield from (k for k, v in call.arguments.items() if not is_id(k, v))
