@@ -187,10 +187,13 @@ def said_before(trajectory: Trajectory, exchange: Exchange, domain: Domain) -> J
             return found
         if not reads(domain, earlier.call.tool) and worked(earlier, domain):
             found = None
-        elif earlier.call.tool == exchange.call.tool and worked(earlier, domain):
-            if earlier.call.arguments == exchange.call.arguments:
-                found = parsed(earlier.observation)
+        elif _same_call(earlier, exchange) and worked(earlier, domain):
+            found = parsed(earlier.observation)
     return found
+
+
+def _same_call(one: Exchange, other: Exchange) -> bool:
+    return (one.call.tool, one.call.arguments) == (other.call.tool, other.call.arguments)
 
 
 def in_state(trajectory: Trajectory, exchange: Exchange, domain: Domain) -> Json:
@@ -200,11 +203,11 @@ def in_state(trajectory: Trajectory, exchange: Exchange, domain: Domain) -> Json
             break
         if not reads(domain, earlier.call.tool) and worked(earlier, domain):
             return None
-    states = [trajectory.state_initial, domain.state]
-    for _, value in id_arguments(exchange):
-        found = [r for s in states for r in _under(s, value) if isinstance(r, dict)]
-        if len(found) == 1:
-            return found[0]
+    for state in (trajectory.state_initial, domain.state):
+        for _, value in id_arguments(exchange):
+            found = [r for r in _under(state, value) if isinstance(r, dict)]
+            if len(found) == 1:
+                return found[0]
     return None
 
 

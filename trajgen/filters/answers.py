@@ -24,7 +24,8 @@ _SAYS_NO = re.compile(
 )
 _TRANSIENT = re.compile(
     r"time[d-]? ?out|temporar|unavailable|try again|retry|rate.?limit|too many requests|network"
-    r"|connection|overload|\bbusy\b|internal (?:server )?error|\b(?:429|500|502|503|504)\b",
+    r"|connection|overload|\bbusy\b|internal (?:server )?error"
+    r"|(?:http|status|code|error)\W{1,3}5\d\d",
     re.IGNORECASE,
 )
 _NOT_FOUND = re.compile(

@@ -87,6 +87,9 @@ class World(NamedTuple):
     own: Given
     domain: Given
 
+    def __bool__(self) -> bool:
+        return bool(self.own.entities or self.domain.entities)
+
     def of(self, value: Json) -> list[Entity]:
         """The entities with this id, the row's own laid over the domain's."""
         below = self.domain.of(value)

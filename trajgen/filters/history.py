@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 
 from trajgen.filters import spoken, writing
-from trajgen.filters.answers import denies, is_transient, kind_of, outcome, words_of
+from trajgen.filters.answers import denies, is_transient, words_of
 from trajgen.filters.given import Entity, Record, is_id, plain, stem_of, strings_in, world_of
-from trajgen.filters.observed import Answer, Observed, Word, names_of
-from trajgen.filters.structure import Exchange, parsed, role_of
+from trajgen.filters.observed import Answer, Heard, Observed, Word, heard
+from trajgen.filters.structure import Exchange, role_of
 from trajgen.filters.views import (
     Identity,
     difference,
@@ -31,134 +31,139 @@ _SHARED = 3  # keys that two tools' records must share before they count as view
 
 def check(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
     """Every answered call in order; planned faults say nothing of the world."""
-    faults = {step.call_id for step in trajectory.steps if step.fault is not None}
+    settled = {step.call_id for step in trajectory.steps if step.fault or step.verdicts}
     turns = [i for i, message in enumerate(trajectory.messages) if role_of(message) == "user"]
     observed = Observed(world_of(trajectory, domain), bool(trajectory.steps))
-    told = [e for e in found if e.at is not None and e.call.id not in faults]
-    echoes = spoken.echoes(told, domain)
-    for exchange in told:
-        again = list(_again(exchange, domain, observed, turns))
+    told = [heard(e, domain) for e in found if e.at is not None and e.call.id not in settled]
+    echoes = spoken.Echoes(told)
+    for call in told:
+        again = list(_again(call, observed, turns))
         yield from again
-        if outcome(exchange.observation, domain) == "failed":
-            yield from _refused(exchange, observed)
-            if kind_of(exchange.call.tool, domain) != "read":
-                observed.failed.append((exchange.call, exchange.call.message))
-            continue
-        found_ = list(_answered(exchange, domain, observed, echoes))
-        yield from () if again else found_
+        if call.result == "failed":
+            yield from _refused(call, observed)
+            observed.failed += [] if call.reads else [call]
+        else:
+            wrong = list(_answered(call, observed, echoes))
+            yield from () if again else wrong
 
 
-def _answered(
-    exchange: Exchange, domain: Domain, observed: Observed, echoes: spoken.Echoes
-) -> Iterator[Reason]:
-    call, at, text = exchange
-    at, data = at or 0, parsed(text)
-    worked = outcome(text, domain) == "ok"
-    reads = kind_of(call.tool, domain) == "read"
+def _answered(call: Heard, observed: Observed, echoes: spoken.Echoes) -> Iterator[Reason]:
+    worked = call.result == "ok"
     if worked:
-        wrong = list(_another(call, at, data)) or list(echoes.another(exchange))
-        if reads:
-            wrong = wrong or list(_against_words(call, at, data, observed))
-            wrong = wrong or list(_against_given(call, at, data, observed))
-            wrong = wrong or list(spoken.misplaced(exchange, observed))
-        yield from wrong[:1]
-        if not wrong:
-            yield from writing.impossible(exchange, observed, reads)
-    observed.texts.append(text)
-    if reads:
-        _remember(call, at, data, text, observed)
-    else:
-        before = writing.known_before(call, data, observed)
-        yield from writing.repeated(call, observed) if worked else ()
-        observed.wrote(call, at, text)
-        yield from writing.written(call, at, data, before, observed) if worked else ()
+        wrong = list(_another(call)) or list(echoes.another(call))
+        if call.reads:
+            wrong = wrong or list(_against_words(call, observed))
+            wrong = wrong or list(_against_given(call, observed))
+            wrong = wrong or list(spoken.misplaced(call, observed))
+        yield from wrong[:1] or writing.impossible(call, observed)
+    observed.texts.append(call.text)
+    if call.reads:
+        for identity, record in identified(call.call, call.data):
+            names = call.names | {identity[1]}
+            observed.keep(identity, Word(call.call, call.at, record, call.text, names, False))
+        return
+    shown = identified(call.call, call.data, whole=False) if call.data is not MISSING else []
+    before = writing.known_before(call, shown, observed)
+    yield from writing.repeated(call, observed) if worked else ()
+    observed.wrote(call)
+    yield from writing.written(call, shown, before, observed) if worked else ()
 
 
-def _remember(call: Call, at: int, data: Json, text: str, observed: Observed) -> None:
-    for identity, record in identified(call, data):
-        names = names_of(call.arguments) | {identity[1]}
-        observed.keep(identity, Word(call, at, record, text, names, False))
-
-
-def _again(
-    exchange: Exchange, domain: Domain, observed: Observed, turns: Sequence[int]
-) -> Iterator[Reason]:
+def _again(call: Heard, observed: Observed, turns: Sequence[int]) -> Iterator[Reason]:
     """The same call as before, while nothing that it names was written to."""
-    call, at, text = exchange
-    key, at = (call.tool, canonical(call.arguments)), at or 0
-    reads, result = kind_of(call.tool, domain) == "read", outcome(text, domain)
+    made, text = call.call, call.text
+    key = made.tool, canonical(made.arguments)
     earlier = observed.answers.get(key)
-    if earlier is not None and reads and earlier.worked and result == "ok":
-        if not same_answer(earlier.text, text):
-            detail = f"{call.tool} again: {first_difference(earlier.text, text)}"
-            yield Reason("contradicts_observation", at, detail)
+    if call.result == "failed" and is_transient(text):
         return
-    if earlier is not None and reads and earlier.worked and not is_transient(text):
-        if result == "failed":
-            detail = f"{call.tool} worked at message {earlier.at}, now is answered {text[:80]!r}"
-            yield Reason("false_refusal", call.message, detail)
+    if earlier is not None and call.reads and earlier.worked:
+        if call.result == "ok" and not same_answer(earlier.text, text):
+            detail = f"{made.tool} again: {first_difference(earlier.text, text)}"
+            yield Reason("contradicts_observation", call.at, detail)
+        elif call.result == "failed":
+            detail = f"{made.tool} worked at message {earlier.at}, now is answered {text[:80]!r}"
+            yield Reason("false_refusal", made.message, detail)
         return
-    if earlier is not None and not earlier.worked and result == "ok":
-        yield from _after_refusal(call, earlier, reads, observed, turns)
-    if result != "unclear" and (reads or result == "failed") and not is_transient(text):
-        observed.answers[key] = Answer(call, at, text, result == "ok")
+    if earlier is not None and not earlier.worked and call.result == "ok":
+        yield from _after_refusal(call, earlier, observed, turns)
+    if call.result != "unclear" and (call.reads or call.result == "failed"):
+        observed.answers[key] = Answer(made, call.at, text, call.result == "ok", call.names)
 
 
 def _after_refusal(
-    call: Call, earlier: Answer, reads: bool, observed: Observed, turns: Sequence[int]
+    call: Heard, earlier: Answer, observed: Observed, turns: Sequence[int]
 ) -> Iterator[Reason]:
     """A call that failed and now works, though nothing at all happened in between."""
-    since = [at for _, at in observed.writes if at > earlier.at]
-    if since or any(earlier.at < turn < call.message for turn in turns):
+    tool, at = call.call.tool, call.call.message
+    since = any(write.at > earlier.at for write in observed.writes)
+    if since or any(earlier.at < turn < at for turn in turns):
         return
-    if reads:
-        detail = f"{call.tool} works at message {call.message}; found {earlier.text[:80]!r}"
+    if call.reads:
+        detail = f"{tool} works at message {at}; found {earlier.text[:80]!r}"
         yield Reason("false_refusal", earlier.call.message, detail)
     else:
-        detail = f"{call.tool} was refused at message {earlier.at}, and nothing changed since"
-        yield Reason("precondition_violated", call.message, detail)
+        detail = f"{tool} was refused at message {earlier.at}, and nothing changed since"
+        yield Reason("precondition_violated", at, detail)
 
 
-def _refused(exchange: Exchange, observed: Observed) -> Iterator[Reason]:
+def _refused(heard_: Heard, observed: Observed) -> Iterator[Reason]:
     """ "Not found", of something that is known to be there."""
-    call, _, text = exchange
+    call, text = heard_.call, heard_.text
     if not denies(text) or is_transient(text):
         return
     ids = [(k, v) for k, v in call.arguments.items() if is_id(k, v)]
-    rest = [v for k, v in call.arguments.items() if not is_id(k, v)]
+    kinds = {e.kind for _, v in ids for e in observed.world.of(v)}
+    rest = [v for k, v in call.arguments.items() if not is_id(k, v) and v not in kinds]
     if not ids or (rest and not any(plain(v) in text.casefold() for _, v in ids)):
         return
-    gone = set().union(*(names_of(c.arguments) for c, _ in observed.writes if _ends(c)), ())
+    gone = {name for w in observed.writes if _ends(w.call) for name in w.names}
     for field, value in ids:
-        if str(value) in gone or not (
-            observed.world.holds(field, value) or observed.knows(field, value)
-        ):
+        if str(value) in gone or not _is_known(call, field, value, observed):
             return
     field, value = ids[0]
     detail = f"{call.tool} /{field}: {value} is known; found {text[:80]!r}"
     yield Reason("false_refusal", call.message, detail)
 
 
+def _is_known(call: Call, field: str, value: Json, observed: Observed) -> bool:
+    """Whether the state or an answer has this id, in the collection that the call names."""
+    if observed.world.holds(field, value) or observed.knows(field, value):
+        return True
+    named = {v for v in call.arguments.values() if isinstance(v, str)}
+    return any(e.kind in named for e in observed.world.of(value)) and not stem_of(field)
+
+
 def _ends(call: Call) -> bool:
     return not {"delete", "remove", "cancel", "close"}.isdisjoint(words_of(call.tool))
 
 
-def _another(call: Call, at: int, data: Json) -> Iterator[Reason]:
+def _another(heard_: Heard) -> Iterator[Reason]:
     """An answer that names another entity where the call named one."""
-    names = {plain(name) for name in names_of(call.arguments)}
-    whole = data if isinstance(data, dict) else {}
-    if len(whole) == 1 and isinstance(inner := next(iter(whole.values())), dict):
-        whole = inner
+    call, at, data = heard_.call, heard_.at, heard_.data
+    if data is MISSING:
+        return
+    names = {plain(name) for name in heard_.names}
     for field, value in call.arguments.items():
         if not is_id(field, value):
             continue
+        whole = _about(data, field)
         shown = [(key, whole[key]) for key in _fields_of(call, field) if key in whole][:1]
-        shown += [(field, row[field]) for row in _rows(data, field)]
+        shown += [] if shown else [(field, row[field]) for row in _rows(data, field)]
         for key, other in shown:
             if is_id(key, other) and plain(other) != plain(value) and plain(other) not in names:
                 detail = f"/{key}: expected {canonical(value)}, found {canonical(other)}"
                 yield Reason("contradicts_observation", at, f"{call.tool} {detail}"[:300])
                 return
+
+
+def _about(data: Json, field: str) -> Record:
+    """The record that an answer is, or wraps, or has under the name of the entity."""
+    if not isinstance(data, dict):
+        return {}
+    inner = data.get(stem_of(field))
+    if inner is None and len(data) == 1:
+        inner = next(iter(data.values()))
+    return inner if isinstance(inner, dict) and field not in data else data
 
 
 def _fields_of(call: Call, field: str) -> Iterator[str]:
@@ -171,60 +176,70 @@ def _fields_of(call: Call, field: str) -> Iterator[str]:
 
 def _rows(data: Json, field: str) -> Iterator[Record]:
     """Items of a list that have an id of their own before `field`."""
-    for record in records(data) if data is not MISSING else ():
+    for record in records(data):
         ids = [key for key, value in record.items() if is_id(key, value)]
         if record is not data and field in ids[1:]:
             yield record
 
 
-def _against_words(call: Call, at: int, data: Json, observed: Observed) -> Iterator[Reason]:
+def _against_words(call: Heard, observed: Observed) -> Iterator[Reason]:
     """What a read shows of an entity against the latest words on it."""
-    for identity, record in identified(call, data):
+    if call.data is MISSING or not (observed.words or observed.claims or observed.writes):
+        return
+    for identity, record in identified(call.call, call.data):
         for word in observed.fresh(identity):
-            if difference_ := _unlike(word, call, record, identity):
-                yield from _blamed(call, at, word, record, difference_, observed)
+            if found := _unlike(word, call.call, record, identity):
+                yield from _blamed(call, word, record, found, observed)
                 return
-        yield from writing.unmet(call, at, identity, record, observed)
-        yield from writing.as_before(call, at, identity, record, observed)
-        for word in observed.old(identity):
-            yield from writing.unstable(call, at, identity, record, word.record, observed)
+        if observed.writes:
+            yield from writing.unmet(call, identity, record, observed)
+            yield from writing.as_before(identity, record, call, observed)
+            for word in observed.old(identity):
+                yield from writing.unstable(call, identity, record, word.record, observed)
 
 
 def _unlike(word: Word, call: Call, record: Record, identity: Identity) -> str:
     shared = record.keys() & word.record.keys()
-    if word.call.tool != call.tool and len(shared) < _SHARED and not word.written:
+    same_view = word.call.tool == call.tool or record.keys() == word.record.keys()
+    if not same_view and len(shared) < _SHARED and not word.written:
         return ""
-    return difference(record, word.record, f"/{identity[1]}", strict=False)
+    path = f"/{identity[1]}"
+    found = difference(record, word.record, path, strict=same_view)
+    if found or not same_view:
+        return found
+    other = next((k for k in shared if canonical(record[k]) != canonical(word.record[k])), None)
+    return f"{path}/{other}: the items differ" if other is not None else ""
 
 
 def _blamed(
-    call: Call, at: int, word: Word, record: Record, detail: str, observed: Observed
+    call: Heard, word: Word, record: Record, detail: str, observed: Observed
 ) -> Iterator[Reason]:
     """The read is wrong, or a write that was refused in between did happen after all."""
-    new = {str(v) for v in strings_in(record)} - strings_in(word.record)
-    for failed, message in observed.failed:
-        named = names_of(failed.arguments) & word.names
-        shown = {v.casefold() for v in new}
-        wanted = {v.casefold() for v in names_of(failed.arguments)}
-        verb = words_of(failed.tool)[:1]
+    new = strings_in(record) - strings_in(word.record) if observed.failed else set()
+    shown = {value.casefold() for value in new}
+    for failed in observed.failed:
+        wanted = {name.casefold() for name in failed.names}
+        verb = words_of(failed.call.tool)[:1]
         told = bool(shown & wanted) or any(v.startswith(w[:5]) for v in shown for w in verb)
-        if word.at < message < at and named and told:
-            text = f"{failed.tool} was refused, yet {call.tool} shows it done; {detail}"
-            yield Reason("false_refusal", message, text[:300])
+        if word.at < failed.at < call.at and failed.names & word.names and told:
+            text = f"{failed.call.tool} was refused, yet {call.call.tool} shows it done; {detail}"
+            yield Reason("false_refusal", failed.call.message, text[:300])
             return
-    yield Reason("contradicts_observation", at, f"{detail} (message {word.at})")
+    yield Reason("contradicts_observation", call.at, f"{detail} (message {word.at})")
 
 
-def _against_given(call: Call, at: int, data: Json, observed: Observed) -> Iterator[Reason]:
+def _against_given(call: Heard, observed: Observed) -> Iterator[Reason]:
     """What a read shows of an entity against the state, before any write touched it."""
-    named = names_of(call.arguments)
-    for record in records(data) if data is not MISSING else ():
-        mine = named if record is data or len(data) == 1 else frozenset()
+    data = call.data
+    if data is MISSING or not observed.world:
+        return
+    for record in records(data):
+        mine = call.names if record is data or len(data) == 1 else frozenset()
         subjects = _subjects(record, mine, observed)
         if subjects and all(_free(entity, observed) for entity in subjects):
             found = [difference(record, e.record, e.path, strict=True) for e in subjects]
             if all(found):
-                yield Reason("contradicts_state", at, found[0])
+                yield Reason("contradicts_state", call.at, found[0])
                 return
         if record is data and any(is_id(k, v) for k, v in record.items()):
             return  # a record of its own; what it holds is compared as a part of it

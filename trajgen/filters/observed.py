@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
 
+from trajgen.filters.answers import Outcome, kind_of, outcome
 from trajgen.filters.given import Record, World, strings_in
 from trajgen.filters.spellings import is_when
+from trajgen.filters.structure import Exchange, parsed
 from trajgen.filters.views import Identity
 from trajgen.pointers import scalars
-from trajgen.records import Call, Json
+from trajgen.records import Call, Domain, Json
 
 
 class Word(NamedTuple):
@@ -35,6 +37,27 @@ class Answer(NamedTuple):
     at: int
     text: str
     worked: bool
+    names: frozenset[str]
+
+
+class Heard(NamedTuple):
+    """An answered call, read once: the answer's data, whether it worked, what it names."""
+
+    call: Call
+    at: int
+    text: str
+    data: Json
+    result: Outcome
+    reads: bool
+    names: frozenset[str]
+
+
+def heard(exchange: Exchange, domain: Domain) -> Heard:
+    """An exchange that was answered, as the rules here take it."""
+    call, at, text = exchange
+    reads = kind_of(call.tool, domain) == "read"
+    result, names = outcome(text, domain), names_of(call.arguments)
+    return Heard(call, at or 0, text, parsed(text), result, reads, names)
 
 
 class Claim(NamedTuple):
@@ -61,8 +84,8 @@ class Observed:
         self.claims: dict[str, dict[str, Claim]] = {}
         self.all_touched = False
         self.texts: list[str] = []
-        self.writes: list[tuple[Call, int]] = []
-        self.failed: list[tuple[Call, int]] = []
+        self.writes: list[Heard] = []
+        self.failed: list[Heard] = []
 
     def fresh(self, identity: Identity) -> Iterator[Word]:
         """The words on an entity that nothing may have changed since."""
@@ -77,12 +100,12 @@ class Observed:
         self.words.setdefault(identity, {})[word.call.tool] = word
         self.stale.get(identity, {}).pop(word.call.tool, None)
 
-    def wrote(self, call: Call, at: int, shown: str) -> None:
-        """Make stale what this call may have changed; `shown` is its answer."""
-        direct = names_of(call.arguments)
+    def wrote(self, call: Heard) -> None:
+        """Make stale what this call may have changed."""
+        direct = call.names
         for name in direct:
             self.claims.pop(name, None)
-        self.writes.append((call, at))
+        self.writes.append(call)
         records = list(self._known(direct))
         if not any(map(_telling, direct)) or not records:
             self._forget()
@@ -95,8 +118,7 @@ class Observed:
                 if _reaches(word.names, word.text, direct, linked):
                     self.stale.setdefault(identity, {})[tool] = words.pop(tool)
         for key, answer in list(self.answers.items()):
-            names = names_of(answer.call.arguments)
-            if not names or _reaches(names, answer.text, direct, linked):
+            if not answer.names or _reaches(answer.names, answer.text, direct, linked):
                 del self.answers[key]
 
     def untouched(self, keys: Iterable[str], record: Record) -> bool:
@@ -139,12 +161,13 @@ def names_of(arguments: Json) -> frozenset[str]:
     return frozenset(
         name
         for name in found
-        if 1 < len(name) <= 64 and not is_when(name.casefold()) and not _small(name)
+        if 1 < len(name) <= 64 and not (name[0].isdecimal() and _counts(name))
     )
 
 
-def _small(name: str) -> bool:
-    return name.lstrip("-").isdecimal() and len(name) < 4
+def _counts(name: str) -> bool:
+    """A date, a time or a small number."""
+    return (name.isdecimal() and len(name) < 4) or is_when(name.casefold())
 
 
 def _telling(name: str) -> bool:

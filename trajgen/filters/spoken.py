@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
-from trajgen.filters.answers import outcome
-from trajgen.filters.observed import Observed
-from trajgen.filters.spellings import is_when, stands
-from trajgen.filters.structure import Exchange
-from trajgen.pointers import split
-from trajgen.records import Domain, Reason
+from trajgen.filters.observed import Heard, Observed
+from trajgen.filters.spellings import stands
+from trajgen.pointers import MISSING, split
+from trajgen.records import Reason
 
 _SHORT = 400  # characters of an answer that is about one thing
 _ID = re.compile(r"[A-Za-z]+[_-]?\d+(?:[_-]\d+)*")
@@ -23,51 +22,62 @@ Named = tuple[str, str]  # tool and argument
 
 
 class Echoes:
-    """Which tools repeat which argument in every answer, and all that they were asked."""
+    """Which tools repeat which argument in every answer of a conversation."""
 
-    def __init__(self, asked: dict[Named, list[tuple[str, bool]]]) -> None:
-        self.asked = asked
+    def __init__(self, told: Sequence[Heard]) -> None:
+        self.told = told
 
-    def another(self, exchange: Exchange) -> Iterator[Reason]:
+    @cached_property
+    def asked(self) -> dict[Named, list[tuple[str, bool]]]:
+        """Each value of a tool's argument, and whether its answer repeated it."""
+        found: dict[Named, list[tuple[str, bool]]] = defaultdict(list)
+        for call in self.told:
+            if len(call.text) > _SHORT or call.result != "ok":
+                continue
+            folded = call.text.casefold()
+            for field, value in call.call.arguments.items():
+                if isinstance(value, str) and value in call.names and len(value) > 2:
+                    name = value.casefold()
+                    found[(call.call.tool, field)].append((name, stands(name, folded)))
+        return found
+
+    def another(self, call: Heard) -> Iterator[Reason]:
         """An answer without the name that its tool always repeats, but with another's."""
-        call, at, text = exchange
-        if len(text) > _SHORT:
+        if len(call.text) > _SHORT:
             return
-        folded = text.casefold()
-        mine = {v.casefold() for v in call.arguments.values() if isinstance(v, str)}
-        for field, value in call.arguments.items():
-            asked = self.asked.get((call.tool, field), [])
+        made, folded = call.call, call.text.casefold()
+        for field, value in made.arguments.items():
             if not isinstance(value, str) or stands(value.casefold(), folded):
                 continue
-            others = [other for other, _ in asked if other not in mine]
-            echoed = [e for other, e in asked if other != value.casefold()]
+            asked = self.asked.get((made.tool, field), [])
+            echoed = [echo for other, echo in asked if other != value.casefold()]
             if not echoed or not all(echoed):
                 continue
-            for other in others:
+            mine = {v.casefold() for v in made.arguments.values() if isinstance(v, str)}
+            others = {other for other, _ in asked} | set(_alike(value.casefold(), folded))
+            for other in sorted(others - mine):
                 if stands(other, folded):
-                    detail = f"{call.tool} /{field}: expected {value!r}, found {other!r}"
-                    yield Reason("contradicts_observation", at, f"{detail} in the answer")
+                    detail = f"{made.tool} /{field}: expected {value!r}, found {other!r}"
+                    yield Reason("contradicts_observation", call.at, f"{detail} in the answer")
                     return
 
 
-def echoes(told: Sequence[Exchange], domain: Domain) -> Echoes:
-    """What each tool was asked in this conversation, and whether it repeated that."""
-    asked: dict[Named, list[tuple[str, bool]]] = defaultdict(list)
-    for call, _, text in told:
-        if len(text) > _SHORT or outcome(text, domain) != "ok":
-            continue
-        folded = text.casefold()
-        for field, value in call.arguments.items():
-            if isinstance(value, str) and 2 < len(value) <= 64 and not is_when(value.casefold()):
-                name = value.casefold()
-                asked[(call.tool, field)].append((name, stands(name, folded)))
-    return Echoes(dict(asked))
+def _alike(name: str, text: str) -> Iterator[str]:
+    """Names in a text that look like this one: the same pattern of letters and digits."""
+    if any(map(str.isdecimal, name)):
+        shape = re.sub(r"\d|[a-z]+|.", _pattern, name)
+        yield from re.findall(rf"(?<![\w-]){shape}(?![\w-])", text)
 
 
-def misplaced(exchange: Exchange, observed: Observed) -> Iterator[Reason]:
+def _pattern(match: re.Match[str]) -> str:
+    part = match[0]
+    return r"\d" if part.isdecimal() else "[a-z]+" if part.isalpha() else re.escape(part)
+
+
+def misplaced(heard: Heard, observed: Observed) -> Iterator[Reason]:
     """Prose about one entity of the state that tells of things which lie in another."""
-    call, at, text = exchange
-    if text[:1] in "{[" or observed.all_touched:
+    call, at, text = heard.call, heard.at, heard.text
+    if heard.data is not MISSING or observed.all_touched or not observed.world:
         return
     homes = [e.path for v in call.arguments.values() for e in observed.world.of(v)]
     if len(homes) != 1:

@@ -104,9 +104,13 @@ def difference(seen: Json, known: Json, path: str, strict: bool) -> str:
     Objects are compared on shared keys, lists of objects by their ids. A container against
     a scalar is another view, no contradiction; so is text against a number unless `strict`.
     """
+    if seen is known or (type(seen) is type(known) and seen == known):
+        return ""
     types = json_type(seen), json_type(known)
     if types == ("object", "object"):
         pairs = [(seen[k], known[k], k) for k in seen if k in known]
+        if strict and path.count("/") > 2 and seen and known and not pairs:
+            return _differs(path, sorted(known), sorted(seen))
     elif types == ("array", "array") and not any(_nested(item) for item in [*seen, *known]):
         return "" if canonical(seen) == canonical(known) else _differs(path, known, seen)
     elif types == ("array", "array"):
@@ -168,6 +172,8 @@ def identified(call: Call, data: Json, whole: bool = True) -> list[tuple[Identit
     With `whole` a record counts only when every argument is an id or shows in the record:
     otherwise what it says may depend on the argument (a fare on a date).
     """
+    if data is MISSING:
+        return []
     wanted = {str(value) for value in scalars(call.arguments)}
     loose = {str(v) for k, v in call.arguments.items() if not is_id(k, v) for v in scalars(v)}
     found: list[tuple[Identity, Record]] = []
@@ -177,6 +183,8 @@ def identified(call: Call, data: Json, whole: bool = True) -> list[tuple[Identit
             found.append((id_, record))
             if record is data:
                 break
+    if len(found) < 2:
+        return found
     counts = Counter(id_ for id_, _ in found)
     return [(id_, record) for id_, record in found if counts[id_] == 1]
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from trajgen.filters import history
 from trajgen.filters.answers import is_failure, says_no
+from trajgen.filters.links import strangers
 from trajgen.filters.structure import Exchange, exchanges
 from trajgen.filters.views import against_state
 from trajgen.ids import canonical
@@ -40,23 +41,33 @@ def judge(
     except EffectError as error:
         return [Reason("bad_effect", call.message, str(error))]
     found = list(_outcome(domain, call, applies, changed, observation))
+    found += strangers(call, effects, observation, ledger) if changed else []
     if not is_failure(observation, domain):
         found += against_state(call, observation, after)
     return found
 
 
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
-    """Stored steps replayed and judged; observations against earlier observations."""
+    """Stored steps replayed and judged; answers against each other and the given state."""
     found = exchanges(trajectory.messages)
-    if trajectory.steps:
-        for step in trajectory.steps:
-            for verdict in step.verdicts:
-                at = step.message if verdict.at is None else verdict.at
-                yield replace(verdict, at=at)
-        yield from _coverage(trajectory.steps, found)
-        yield from _chain(trajectory.steps)
-        yield from _replay(trajectory, domain, {e.call.id: e for e in found})
-    yield from history.check(trajectory, domain, found)
+    told = list(_of_steps(trajectory, domain, found)) if trajectory.steps else []
+    yield from told
+    known = {(reason.code, reason.at) for reason in told}
+    for reason in history.check(trajectory, domain, found):
+        if (reason.code, reason.at) not in known:
+            yield reason
+
+
+def _of_steps(
+    trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]
+) -> Iterator[Reason]:
+    for step in trajectory.steps:
+        for verdict in step.verdicts:
+            at = step.message if verdict.at is None else verdict.at
+            yield replace(verdict, at=at)
+    yield from _coverage(trajectory.steps, found)
+    yield from _chain(trajectory.steps)
+    yield from _replay(trajectory, domain, {e.call.id: e for e in found})
 
 
 def _apply(ledger: Ledger, effects: Sequence[Mapping[str, Json]]) -> bool:
@@ -138,8 +149,7 @@ def _rejudged(
 ) -> Iterator[Reason]:
     """What `judge` says of a stored step, in the state before it."""
     if step.fault is not None:
-        if step.effects:
-            yield Reason("bad_effect", step.message, "a planned fault changes nothing")
+        yield from _fault(step, domain, exchange)
         return
     if exchange is None or exchange.at is None:
         return
@@ -150,6 +160,17 @@ def _rejudged(
         at = exchange.at if reason.code == "contradicts_state" else reason.at
         if not (real and reason.code == "effect_missing"):
             yield replace(reason, at=at)
+
+
+def _fault(step: Step, domain: Domain, exchange: Exchange | None) -> Iterator[Reason]:
+    """A planned fault is a failure for the agent and nothing for the state."""
+    if step.effects:
+        yield Reason("bad_effect", step.message, "a planned fault changes nothing")
+    elif exchange is not None and exchange.at is not None:
+        shown = exchange.observation
+        if not is_failure(shown, domain) and not says_no(shown):
+            detail = f"a planned fault ({step.fault}) is a failure; found {shown[:80]!r}"
+            yield Reason("bad_effect", step.message, detail)
 
 
 def _same_move(before: str, after: str, step: Step) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from trajgen.filters.answers import words_of
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in
-from trajgen.filters.observed import Claim, Observed, Word, names_of
-from trajgen.filters.structure import Exchange
-from trajgen.filters.views import Identity, difference, identified
+from trajgen.filters.observed import Claim, Heard, Observed, Word
+from trajgen.filters.views import Identity, difference
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING, equal, json_type
 from trajgen.records import Call, Json, Reason
@@ -37,11 +37,12 @@ _WENT = re.compile(
 )
 _NOTHING = {"", "[]", "{}", "null", "none", "0"}
 Before = dict[Identity, Record]
+Shown = list[tuple[Identity, Record]]
 
 
-def impossible(exchange: Exchange, observed: Observed, reads: bool) -> Iterator[Reason]:
+def impossible(heard: Heard, observed: Observed) -> Iterator[Reason]:
     """A call that worked on something that is not there, or is at an end already."""
-    call, _, text = exchange
+    call, text, reads = heard.call, heard.text, heard.reads
     made = not reads and not _MAKES.isdisjoint(words_of(call.tool))
     for field, value in call.arguments.items():
         if not is_id(field, value) or text.strip().casefold() in _NOTHING:
@@ -79,18 +80,20 @@ def _records_of(field: str, value: Json, observed: Observed) -> Iterator[Record]
             yield entity.record
 
 
-def repeated(call: Call, observed: Observed) -> Iterator[Reason]:
+def repeated(heard: Heard, observed: Observed) -> Iterator[Reason]:
     """What can be done once, done twice, with nothing in between that names the same."""
+    call = heard.call
     verb = words_of(call.tool)[:1]
     if not verb or verb[0] not in _ONCE:
         return
-    mine, names = _essence(call, verb[0]), names_of(call.arguments)
-    for earlier, _ in reversed(observed.writes):
+    mine = _essence(call, verb[0])
+    for write in reversed(observed.writes):
+        earlier = write.call
         if earlier.tool == call.tool and mine and _essence(earlier, verb[0]) == mine:
             detail = f"{call.tool} worked at message {earlier.message} already: {mine[:100]}"
             yield Reason("precondition_violated", call.message, detail)
             return
-        if names & names_of(earlier.arguments):
+        if heard.names & write.names:
             return
 
 
@@ -102,36 +105,36 @@ def _essence(call: Call, verb: str) -> str:
     return canonical(arguments) if arguments else ""
 
 
-def known_before(call: Call, data: Json, observed: Observed) -> Before:
+def known_before(heard: Heard, shown: Shown, observed: Observed) -> Before:
     """The records of what a write is about, as they were known before it."""
     found: Before = {}
-    for identity, _ in identified(call, data, whole=False) if data is not MISSING else ():
-        for word in observed.fresh(identity):
+    for identity, _ in shown:
+        for word in (*observed.old(identity), *observed.fresh(identity)):
             found[identity] = word.record
-    ids = [(k, str(v)) for k, v in call.arguments.items() if is_id(k, v)]
-    for identity in {*ids, *(i for i in found)}:
-        record = next(_records_of(*identity, observed), None)
+    ids = [(k, str(v)) for k, v in heard.call.arguments.items() if is_id(k, v)]
+    for identity in {*ids, *found}:
+        known = [*observed.old(identity), *observed.fresh(identity)]
+        record = known[-1].record if known else next(_records_of(*identity, observed), None)
         if record is not None:
             found.setdefault(identity, record)
     return found
 
 
-def written(
-    call: Call, at: int, data: Json, before: Before, observed: Observed
-) -> Iterator[Reason]:
+def written(heard: Heard, shown: Shown, before: Before, observed: Observed) -> Iterator[Reason]:
     """What a write's own answer shows, and what later reads will have to show."""
+    call = heard.call
     for field, value in call.arguments.items():
         if is_id(field, value):
             _claim(call, (field, str(value)), before, observed)
-    for identity, record in identified(call, data, whole=False) if data is not MISSING else ():
+    for identity, record in shown:
         known = before.get(identity)
         if known is not None:
-            yield from unstable(call, at, identity, record, known, observed)
+            yield from unstable(heard, identity, record, known, observed)
             yield from _nothing_done(call, record, known, observed)
-        yield from unmet(call, at, identity, record, observed)
-        shown = {k: v for k, v in record.items() if not _reports(call, k, v)}
+        yield from unmet(heard, identity, record, observed)
+        kept = {k: v for k, v in record.items() if not _reports(call, k, v)}
         names = frozenset({identity[1]})
-        observed.keep(identity, Word(call, at, shown, canonical(shown), names, True))
+        observed.keep(identity, Word(call, heard.at, kept, heard.text, names, True))
 
 
 def _claim(call: Call, identity: Identity, before: Before, observed: Observed) -> None:
@@ -186,9 +189,7 @@ def _asked_for_nothing(call: Call, known: Record) -> bool:
     return bool(given) and wanted <= there
 
 
-def unmet(
-    call: Call, at: int, identity: Identity, record: Record, observed: Observed
-) -> Iterator[Reason]:
+def unmet(heard: Heard, identity: Identity, record: Record, observed: Observed) -> Iterator[Reason]:
     """A field that a write set by name, and that shows something else."""
     for field, claim in observed.claims.get(identity[1], {}).items():
         found = _found(record, field)
@@ -196,7 +197,7 @@ def unmet(
             by = f"{claim.call.tool} at message {claim.call.message}"
             expected, shown = canonical(claim.value)[:80], canonical(found)[:80]
             detail = f"/{identity[1]}/{field}: expected {expected} by {by}, found {shown}"
-            yield Reason("contradicts_observation", at, detail)
+            yield Reason("contradicts_observation", heard.at, detail)
             return
 
 
@@ -218,11 +219,11 @@ def _differs(found: Json, claimed: Json, before: Json) -> bool:
 
 
 def as_before(
-    call: Call, at: int, identity: Identity, record: Record, observed: Observed
+    identity: Identity, record: Record, heard: Heard, observed: Observed
 ) -> Iterator[Reason]:
     """A read that shows an entity as it was before a write that worked on it."""
-    made = [w for w, _ in observed.writes if identity[1] in names_of(w.arguments)]
-    last = made[-1] if made else None
+    made = [write for write in observed.writes if identity[1] in write.names]
+    last = made[-1].call if made else None
     stem = stem_of(identity[0])
     if observed.replayed or last is None or not _changes(last):
         return
@@ -237,21 +238,28 @@ def as_before(
             continue
         if all(equal(value, known[key]) for key, value in record.items()):
             detail = f"/{identity[1]}: as it was before {last.tool} at message {last.message}"
-            yield Reason("contradicts_observation", at, detail)
+            yield Reason("contradicts_observation", heard.at, detail)
             return
 
 
 def unstable(
-    call: Call, at: int, identity: Identity, record: Record, known: Record, observed: Observed
+    heard: Heard, identity: Identity, record: Record, known: Record, observed: Observed
 ) -> Iterator[Reason]:
     """A name, a birthday or an owner that changed though no write speaks of it."""
-    spoken = {w for c in (call, *(c for c, _ in observed.writes)) for w in _spoken(c)}
-    for key in record.keys() & known.keys():
-        if not _STABLE.fullmatch(key) or {key, *key.split("_")} & spoken - {"id", "user"}:
+    keys = [k for k in record.keys() & known.keys() if _is_stable(k) and record[k] != known[k]]
+    calls = [heard.call, *(write.call for write in observed.writes)] if keys else []
+    spoken = {word for call in calls for word in _spoken(call)}
+    for key in sorted(keys):
+        if {key, *key.split("_")} & spoken - {"id", "user"}:
             continue
         if found := difference(record[key], known[key], f"/{identity[1]}/{key}", strict=False):
-            yield Reason("contradicts_observation", at, found)
+            yield Reason("contradicts_observation", heard.at, found)
             return
+
+
+@lru_cache(maxsize=4096)
+def _is_stable(key: str) -> bool:
+    return _STABLE.fullmatch(key) is not None
 
 
 def _spoken(call: Call) -> Iterator[str]:

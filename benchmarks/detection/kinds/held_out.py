@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from itertools import pairwise
 
 from benchmarks.detection.editing import (
     Broken,
@@ -39,7 +40,7 @@ SAYS = ("contradicts_observation", "contradicts_state")
 def answers_exchanged(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | None:
     """Two neighbouring calls of one tool have each other's answers (which name themselves)."""
     found = answered(t)
-    for one, two in shuffled(list(zip(found, found[1:], strict=False)), rng):
+    for one, two in shuffled(list(pairwise(found)), rng):
         same = one.call.tool == two.call.tool and one.observation != two.observation
         ids = id_arguments(one)
         if same and ids and (data_of(two) or {}).get(ids[0][0]) not in (None, ids[0][1]):

@@ -209,7 +209,7 @@ def done_twice(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | No
 def works_on_nothing(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | None:
     """The user names an id that the state does not have, and the call works all the same."""
     for e in shuffled(answered(t), rng):
-        for key, value in shuffled(id_arguments(e), rng):
+        for _, value in shuffled(id_arguments(e), rng):
             if domain.state is None or not worked(e, domain) or not _in_collection(domain, value):
                 continue
             digits = [c for c in value if c.isdecimal()]
@@ -220,7 +220,7 @@ def works_on_nothing(t: Trajectory, rng: random.Random, domain: Domain) -> Broke
                 continue
             messages = [{**m, "content": m["content"].replace(value, new)} for m in t.messages]
             made = _replaced(t, messages, value, new)
-            first = next(x for x in answered(t) if value in str(x.call.arguments))
+            first = next(x for x in answered(t) if value in f"{x.call.arguments}{x.observation}")
             codes = ("precondition_violated", "contradicts_state")
             return Broken(made, step_of(first), codes)
     return None
@@ -234,6 +234,10 @@ def not_found_though_known(t: Trajectory, rng: random.Random, domain: Domain) ->
             continue
         if told_as(t, e, domain) is None or data_of(e) is None:
             continue
+        if len(ids) < len(e.call.arguments) and _kinds_of(domain, ids[0][1]).isdisjoint(
+            map(str, e.call.arguments.values())
+        ):
+            continue  # another argument may be what was not found
         what = ids[0][0].removesuffix("_id").replace("_", " ")
         text = _failure(domain, rng.choice([f"{what} not found", f"no such {what}: {ids[0][1]}"]))
         return Broken(with_answer(t, e, text), step_of(e), ("false_refusal",))
@@ -311,10 +315,16 @@ def prose_about_another(t: Trajectory, rng: random.Random, domain: Domain) -> Br
             theirs = [v for v in other.call.arguments.values() if isinstance(v, str)]
             echo = mine and all(v in e.observation for v in mine)
             echo = echo and all(v in other.observation for v in theirs)
-            if echo and other.call.tool == e.call.tool and not set(mine) & set(theirs):
-                if not any(v in other.observation for v in mine):
-                    return Broken(with_answer(t, e, other.observation), step_of(e), SAYS)
+            echo = echo and other.call.tool == e.call.tool and not set(mine) & set(theirs)
+            if echo and not any(v in other.observation for v in mine):
+                return Broken(with_answer(t, e, other.observation), step_of(e), SAYS)
     return None
+
+
+def _kinds_of(domain: Domain, value: str) -> set[str]:
+    """The collections of the state that have this id."""
+    state = domain.state if isinstance(domain.state, dict) else {}
+    return {name for name, items in state.items() if isinstance(items, dict) and value in items}
 
 
 def _failure(domain: Domain, what: str) -> str:
@@ -334,9 +344,9 @@ def _names_itself(e: Exchange, other: Exchange) -> bool:
 
 def _first_read(found: list[Exchange], e: Exchange, domain: Domain) -> Exchange | None:
     for early in found:
-        if early.at < e.at and early.call.tool == e.call.tool and worked(early, domain):
-            if early.call.arguments == e.call.arguments:
-                return early
+        same = (early.call.tool, early.call.arguments) == (e.call.tool, e.call.arguments)
+        if early.at < e.at and same and worked(early, domain):
+            return early
     return None
 
 
