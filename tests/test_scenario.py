@@ -16,6 +16,7 @@ from tests.playing import (
     SEED_MESSAGES,
     STATE,
     Actor,
+    Counting,
     agent,
     call,
     done,
@@ -33,8 +34,10 @@ from trajgen.config import Strategy
 from trajgen.errors import EngineDead
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
+from trajgen.pointers import EffectError
 from trajgen.records import Reason, Seed, Task
 from trajgen.scenario import CHANGES_STATE, STATE_CHARS, set_scene, shown_state
+from trajgen.worlds import Scene
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 SHIP = {"op": "set", "path": "/orders/W101/status", "value": "shipped"}
@@ -83,6 +86,29 @@ def test_effects_are_applied_before_the_conversation(strategy: str) -> None:
     assert problems == []
     assert ledger.get("/orders/W101/status") == "shipped"
     assert STATE["orders"]["W101"]["status"] == "pending"  # the domain's state stays
+
+
+class Choosy(Counting):
+    """Begins in no state that has a shipped order."""
+
+    def begin(self, scene: Scene) -> Counting:
+        if scene.ledger.get("/orders/W101/status") == "shipped":
+            raise EffectError("/orders/W101/status", "cannot hold this")
+        return super().begin(scene)
+
+
+def test_a_state_that_the_world_cannot_be_in_is_asked_again() -> None:
+    kind = {"kind": f"{__name__}:Choosy"}
+    for effects, found in (([], []), ([SHIP], ["bad_effect"])):
+        actor = Actor({"scenario": [planned(effects=[SHIP]), planned(effects=effects)]})
+        made = stage(actor, world=kind)
+        ledger = made.ledger(SEED)
+        played = task(strategy="new_scenario")
+        _, problems = asyncio.run(set_scene(made, played, ledger))
+        assert [problem.code for problem in problems] == found
+        assert "cannot hold this" in prompt(actor.requests[1])
+        assert ledger.state == STATE
+    assert Counting.opened == Counting.closed
 
 
 @pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - set(CHANGES_STATE)))

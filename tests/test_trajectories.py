@@ -105,6 +105,16 @@ def test_the_goal_decides_for_a_rephrase_alone(strategy: str, verdict: str, outc
     assert row(verdict=verdict, strategy=strategy).outcome == outcome
 
 
+@pytest.mark.parametrize("verdict", ["success", "refusal", "failure"])
+def test_a_goal_that_asked_for_no_change_may_end_in_a_refusal(verdict: str) -> None:
+    """What a real world calls reached with nothing done: the user tells which it was."""
+    for ledger, refused in ((Ledger(STATE), "refusal"), (played()[0], "success")):
+        found = assemble(
+            stage(Actor()), TASK, MESSAGES[:1], [], ledger, verdict, End(), reached=True
+        )
+        assert found.outcome == (refused if verdict == "refusal" else "success")
+
+
 def test_an_unwanted_outcome_is_a_reason_only_beside_no_other() -> None:
     found = row(strategy="extend", verdict="refusal", keep=["success"])
     assert found.reasons == ("unwanted_outcome",)

@@ -10,6 +10,7 @@ from trajgen.pointers import EffectError, excerpt, join, lookup
 from trajgen.records import Json, Reason, Seed, Task, calls_of
 from trajgen.schemas import scenario
 from trajgen.stage import Stage
+from trajgen.worlds import Scene
 
 CHANGES_STATE = ("entity_swap", "variant_outcome", "new_scenario")
 STATE_CHARS = 4000
@@ -28,7 +29,7 @@ async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> tuple[str, list
     question = _question(stage, task, seed, ledger, may_change)
 
     def check(answer: dict[str, Json]) -> list[Reason]:
-        return _problems(answer, ledger)
+        return _problems(stage, task, answer, ledger)
 
     given = await stage.cast.ask(task, question, check)
     if given.answer is None or given.problems:
@@ -85,11 +86,14 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, may_change: 
     )
 
 
-def _problems(answer: dict[str, Json], ledger: Ledger) -> list[Reason]:
+def _problems(stage: Stage, task: Task, answer: dict[str, Json], ledger: Ledger) -> list[Reason]:
     if not answer["instruction"].strip():
         return [Reason("bad_answer", None, "scenario: the instruction is empty")]
+    begins = ledger.fork()
+    scene = Scene(stage.domains[task.domain], stage.seeds[task.seed_id], task, begins)
     try:
-        ledger.fork().apply(answer.get("effects", []))
+        if begins.apply(answer.get("effects", [])):
+            stage.world.begin(scene).close()  # a real environment may not hold such a state
     except EffectError as error:
         return [Reason("bad_effect", None, f"scenario: {error}")]
     return []

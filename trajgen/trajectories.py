@@ -106,7 +106,10 @@ def _broken_off(reasons: list[Reason], cause: Reason) -> list[Reason]:
 def _outcome(
     stage: Stage, task: Task, ledger: Ledger, verdict: str, how: str, reached: bool | None
 ) -> str:
-    """By code where the seed's goal still is the task's goal; else what the user concluded."""
+    """By code where the seed's goal still is the task's goal; else what the user concluded.
+
+    Where the goal holds because nothing was to change, the user tells a refusal from a success.
+    """
     if how != "done":
         return "failure"
     goal = stage.seeds[task.seed_id].goal
@@ -115,5 +118,6 @@ def _outcome(
     if reached is None:
         reached = all(holds(ledger.state, condition) for condition in goal)
     if reached:
-        return "success"
+        untouched = ledger.state is ledger.initial
+        return "refusal" if untouched and verdict == "refusal" else "success"
     return "refusal" if verdict == "refusal" else "failure"

@@ -76,7 +76,8 @@ class World(Protocol):
     takes_state: bool
 
     def begin(self, scene: Scene) -> Episode:
-        """A fresh episode in the scene's state."""
+        """A fresh episode in the scene's state. Raises EffectError when the world cannot be
+        in it."""
 
 
 KINDS = {

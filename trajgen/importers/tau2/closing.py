@@ -29,6 +29,8 @@ def outcome(talk: Conversation, criteria: Any, asked: str) -> Outcome:
     transferred = any(action.name == TRANSFER for action in criteria.actions)
     if talk.error() and not transferred:
         return "failure"
+    if criteria.env_assertions and not transferred:  # they hold, or there would be no seed
+        return "success"
     expected = " ".join(criteria.nl_assertions or ())
     refused = _CHANGE.search(asked) or _REFUSE.search(expected) or transferred
     return "refusal" if refused else "success"

@@ -18,13 +18,15 @@ from trajgen.records import Json, Message
 class Conversation:
     """Messages, and the real calls made on a stage.
 
-    `effects` are by call id, `added` the ids of calls that no golden action asks for;
+    `effects` and `applies` are by call id, `added` the ids of calls that no golden action asks
+    for;
     `seen` is all text before the agent, `made` the reads whose answers are still true.
     """
 
     stage: Stage
     messages: list[Message] = field(default_factory=list)
     effects: dict[str, list[dict[str, Json]]] = field(default_factory=dict)
+    applies: dict[str, bool] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     seen: str = ""
     made: set[str] = field(default_factory=set)
@@ -37,20 +39,23 @@ class Conversation:
     def call(self, action: Action, added: bool = False) -> bool:
         """Make the call; whether it worked."""
         call_id = f"call_{sum('tool_calls' in message for message in self.messages) + 1}"
-        observation, effects = self.stage.call(action)
+        result = self.stage.call(action)
         function = {"name": action.tool, "arguments": action.arguments}
         call = {"id": call_id, "type": "function", "function": function}
         self.messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
-        self.messages.append({"role": "tool", "tool_call_id": call_id, "content": observation})
-        self.seen += f"\n{observation}"
-        if effects:
-            self.effects[call_id] = effects
+        self.messages.append(
+            {"role": "tool", "tool_call_id": call_id, "content": result.observation}
+        )
+        self.seen += f"\n{result.observation}"
+        self.applies[call_id] = not result.failed
+        if result.effects:
+            self.effects[call_id] = list(result.effects)
             self.made.clear()  # what was read may have changed
         if added:
             self.added.append(call_id)
         if not self.stage.writes(action.tool):
             self.made.add(action.key)
-        return not observation.startswith("Error")
+        return not result.failed
 
     def shows(self, value: str) -> bool:
         """Whether the agent has seen `value`."""

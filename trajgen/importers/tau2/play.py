@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Any
 
+from trajgen.diff import goal, patch
 from trajgen.ids import content_id
 from trajgen.importers.tau2.closing import closing, outcome
 from trajgen.importers.tau2.conversation import Conversation
-from trajgen.importers.tau2.effects import goal
 from trajgen.importers.tau2.kit import Action, Kit
 from trajgen.importers.tau2.reads import Reader
 from trajgen.importers.tau2.speech import spoken
@@ -22,27 +22,36 @@ WHAT_ELSE = "Before I change anything: what else should I take into account?"
 YES = "Yes, please go ahead."
 
 
+class Unfit(Exception):
+    """The task cannot become a seed; the text says why."""
+
+
 class Play:
-    """One task on a stage that is in its initial state."""
+    """One task on a stage that is where the task begins."""
 
     def __init__(self, kit: Kit, stage: Stage, task: Any) -> None:
         self.kit, self.stage, self.task = kit, stage, task
         self.criteria = task.evaluation_criteria
-        golden = [a for a in self.criteria.actions if a.requestor == "assistant"]
-        self.actions = [Action(a.name, a.arguments) for a in golden]
+        self.actions = [Action(a.name, a.arguments, a.requestor) for a in self.criteria.actions]
         opening, self.wishes = spoken(task.user_scenario.instructions)
         if not any(stage.writes(action.tool) for action in self.actions):
             opening, self.wishes = [*opening, *self.wishes], []
         self.opening = " ".join(opening)
         self.talk = Conversation(stage)
-        self.reader = Reader(kit, self.talk, _user(stage.initial, self.actions, self.opening))
+        user = kit.user(stage.initial, self.actions, self.opening)
+        self.reader = Reader(kit, self.talk, user)
         self.done: list[str] = []
 
     def seed(self, domain: str) -> Seed:
-        """Play the task to its end, as a seed of `domain`."""
+        """Play the task to its end, as a seed of `domain`. Raises Unfit."""
+        instructions = self.task.user_scenario.instructions
         self.talk.say("user", self.opening)
+        before, after = self.kit.checks(self.actions, instructions.reason_for_call)
+        self.actions = [*before, *self.actions, *after]
         while self.actions:
             self._next()
+        if not self.stage.fulfils(self.criteria):
+            raise Unfit("its golden actions do not lead to what it asserts")
         ended = outcome(self.talk, self.criteria, self.opening)
         self._look_up_answers()
         last = closing(self.talk, self.criteria, ended, self.done, self.kit.findings)
@@ -53,13 +62,14 @@ class Play:
     def _seed(self, domain: str, ended: Outcome) -> Seed:
         messages, wanted = self.talk.messages, goal(self.stage.initial, self.stage.state)
         meta: dict[str, Json] = {"task": self.task.id, "outcome": ended}
-        meta |= {"effects": self.talk.effects, "source": "tau2"}
+        meta |= {"effects": self.talk.effects, "applies": self.talk.applies, "source": "tau2"}
         if self.talk.added:
             meta["added"] = self.talk.added
         if told := self.reader.told:
             meta["told"] = sorted(value for values in told.values() for value in values)
-        seed_id = content_id("seed", [domain, messages, None, wanted])
-        return Seed(seed_id, domain, tuple(messages), None, wanted, meta)
+        state = patch(self.stage.real.initial, self.stage.initial) or None
+        seed_id = content_id("seed", [domain, messages, state, wanted])
+        return Seed(seed_id, domain, tuple(messages), state, wanted, meta)
 
     def _next(self) -> None:
         """The golden action that comes next; writes without a read between them together."""
@@ -67,6 +77,8 @@ class Play:
         if row:
             self._hear()
             self._change(row)
+        elif self.actions[0].by == "user":
+            self._instruct(self.actions[0])
         else:
             self.reader.look(self.actions[0])
         self.actions = self.actions[len(row) or 1 :]
@@ -92,6 +104,17 @@ class Play:
         asked = [{"role": "assistant", "content": ask}, {"role": "user", "content": YES}]
         self.talk.messages[at:at] = asked
 
+    def _instruct(self, action: Action) -> None:
+        """What the user does with their own hands, for real, and tells in their own words."""
+        self.reader.reveal(Action(action.tool))  # what is said to a user is no argument
+        step = self.kit.steps.get(action.tool, "").format_map(action.arguments)
+        result = self.stage.call(action)
+        if result.effects or not step:
+            raise Unfit(f"the user changes the state without a call of the agent ({action.tool})")
+        self.talk.say("assistant", f"Please {step}, and tell me what your phone says.")
+        told = "; ".join(line.strip(" .") for line in result.observation.splitlines())
+        self.talk.say("user", f"My phone says: {told}.")
+
     def _phrase(self, action: Action) -> str:
         words = self.kit.words(self.stage.initial, action.arguments)
         return self.kit.phrases[action.tool].format_map(words)
@@ -101,17 +124,3 @@ class Play:
         for value in self.criteria.communicate_info or ():
             if len(value) > 2 and value[0].isdigit() and not self.talk.shows(value):
                 self.reader.find(value)
-
-
-def _user(state: Json, actions: list[Action], text: str) -> str:
-    """The id of the user whom a task is about, or ""."""
-    named = [a.arguments["user_id"] for a in actions if "user_id" in a.arguments]
-    orders = [
-        state["orders"].get(a.arguments["order_id"]) for a in actions if "order_id" in a.arguments
-    ]
-    named += [order["user_id"] for order in orders if order]
-    for user_id, user in state["users"].items():
-        name = f"{user['name']['first_name']} {user['name']['last_name']}"
-        if user_id in text or (name in text and user["address"]["zip"] in text):
-            named.append(user_id)
-    return next((str(user_id) for user_id in named if user_id in state["users"]), "")

@@ -44,8 +44,8 @@ class Reader:
     def find(self, value: str, goal: Action = NO_ACTION, depth: int = 0) -> bool:
         """Make the first real read that shows `value`; whether there was one."""
         for read in self._candidates(value, goal) if depth < MAX_DEPTH else ():
-            observation, _ = self.talk.stage.call(read)
-            if not observation.startswith("Error") and shown(value, observation):
+            result = self.talk.stage.call(read)
+            if not result.failed and shown(value, result.observation):
                 self._reveal(read, goal, depth + 1)
                 self.talk.call(read, added=True)
                 return True

