@@ -43,6 +43,8 @@ class Importer(Protocol):
 
 IMPORTERS: dict[str, str] = {
     "tau2": "trajgen.importers.tau2:import_tau2",
+    "textworld": "trajgen.importers.textworld:import_textworld",
+    "scienceworld": "trajgen.importers.scienceworld:import_scienceworld",
 }
 
 
