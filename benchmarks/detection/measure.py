@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from benchmarks.detection.editing import Kind
+from benchmarks.detection.editing import Broken, Kind
 from benchmarks.detection.sources import Clean
 from trajgen import filters
 from trajgen.ids import stream
@@ -37,11 +36,32 @@ class Count:
         }
 
 
+@dataclass(frozen=True)
+class Posed:
+    """A trajectory in one form: as it is corrupted (`real`) and as it is checked (`given`)."""
+
+    trajectory: Trajectory
+    real: Domain
+    given: Domain
+
+
+def posed(clean: Clean, form: str) -> Posed | None:
+    """`bare` has the domain as it is, `alone` neither a state nor kinds of tools, `steps` the
+    stored steps."""
+    if form == "steps":
+        return clean.stepped and Posed(clean.stepped, clean.domain, clean.domain)
+    if form == "bare":
+        return Posed(clean.bare, clean.domain, clean.domain)
+    stateless = replace(clean.domain, state=None)
+    bare = replace(clean.bare, state_initial=None)
+    return Posed(bare, stateless, replace(stateless, kinds={}))
+
+
 def rejected(cleans: Iterable[Clean], form: str) -> Iterator[tuple[Clean, list[Reason]]]:
     """Clean trajectories that a filter rejects."""
     for clean in cleans:
-        trajectory = _form(clean, form)
-        if trajectory and (reasons := filters.check(trajectory, clean.domain)):
+        one = posed(clean, form)
+        if one and (reasons := filters.check(one.trajectory, one.given)):
             yield clean, reasons
 
 
@@ -51,40 +71,31 @@ def recall(
     """Each kind tried on each trajectory `per` times; only those clean before count."""
     counts: dict[str, Count] = defaultdict(Count)
     for clean in cleans:
-        trajectory = _form(clean, form)
-        if trajectory is None or filters.check(trajectory, clean.domain):
+        one = posed(clean, form)
+        if one is None or filters.check(one.trajectory, one.given):
             continue
         for name, kind in kinds.items():
             for n in range(per):
-                _one(
-                    counts[name], name, kind, trajectory, clean, stream(name, clean.bare.id, str(n))
-                )
+                rng = stream(name, clean.bare.id, str(n))
+                _one(counts[name], kind(one.trajectory, rng, one.real), one, clean)
     return dict(counts)
 
 
-def _one(
-    count: Count, name: str, kind: Kind, trajectory: Trajectory, clean: Clean, rng: random.Random
-) -> None:
-    broken = kind(trajectory, rng, clean.domain)
+def _one(count: Count, broken: Broken | None, one: Posed, clean: Clean) -> None:
     if broken is None:
         return
-    reasons = filters.check(broken.trajectory, clean.domain)
+    reasons = filters.check(broken.trajectory, one.given)
     where = f"{clean.source} {clean.bare.id} {broken.at}"
     count.n += 1
     count.caught += bool(reasons)
     if not reasons:
         count.missed.append(where)
         return
-    right = reasons[0].at in broken.at or (reasons[0].at is None and not broken.at)
+    right = reasons[0].at in broken.at
     count.right_step += right
     count.right_code += any(r.code in broken.codes for r in reasons)
     if not right:
-        first = reasons[0].json()
-        count.elsewhere.append({"where": where, "found": first})
-
-
-def _form(clean: Clean, form: str) -> Trajectory | None:
-    return clean.stepped if form == "steps" else clean.bare
+        count.elsewhere.append({"where": where, "found": reasons[0].json()})
 
 
 def speed(domain: Domain, trajectories: Sequence[Trajectory], seconds: float = 2.0) -> float:

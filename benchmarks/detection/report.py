@@ -13,9 +13,12 @@ from trajgen.records import Json
 
 BARS = {"false_rejects": 0.01, "recall": 0.98, "kind_recall": 0.95, "right_step": 0.95}
 SPEED = 2000.0  # trajectories a second
+FORMS = ("bare", "alone", "steps")
 GROUPS = (
     ("bare", "kinds", KINDS),
     ("bare", "held out", HELD_OUT),
+    ("alone", "kinds", KINDS),
+    ("alone", "held out", HELD_OUT),
     ("steps", "kinds", KINDS),
     ("steps", "held out", HELD_OUT),
     ("steps", "steps", STEPS),
@@ -32,14 +35,14 @@ def measured(sources: Sequence[str], per: int) -> dict[str, Json]:
             if count.n:
                 rows.append({"form": form, "group": group, "kind": name, **count.json()})
     return {
-        "clean": [_clean(s, found, f) for s, found in cleans.items() for f in ("bare", "steps")],
+        "clean": [_clean(s, found, f) for s, found in cleans.items() for f in FORMS],
         "kinds": rows,
         "speed": round(speed(*typical())),
     }
 
 
 def _clean(source: str, cleans: Sequence[Clean], form: str) -> dict[str, Json]:
-    here = [c for c in cleans if form == "bare" or c.stepped is not None]
+    here = [c for c in cleans if form != "steps" or c.stepped is not None]
     found = [
         {"id": c.bare.id, "reasons": [r.json() for r in reasons]}
         for c, reasons in rejected(here, form)

@@ -107,7 +107,7 @@ def cut_json(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | None
 
 
 def cut_speech(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | None:
-    """The assistant's text stops in the middle of a sentence of some length."""
+    """The assistant's text stops in the middle of a sentence of some length, outside lists."""
     for at in shuffled(_texts(t, "assistant"), rng):
         text = t.messages[at]["content"]
         words = text.split(" ")
@@ -115,6 +115,7 @@ def cut_speech(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | No
             n
             for n in range(8, len(words))
             if words[n - 1].isalpha() and words[n - 1].islower() and "\n" not in words[n]
+            if not re.match(r"[-*\d]", " ".join(words[:n]).rsplit("\n", 1)[-1])
         ]
         if spots:
             cut = " ".join(words[: rng.choice(spots)])
