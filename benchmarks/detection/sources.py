@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import trajgen
-from trajgen.errors import InputError
+from trajgen.errors import InputError, MachineError
 from trajgen.filters.answers import is_failure
 from trajgen.filters.structure import exchanges
 from trajgen.importers import IMPORTERS
@@ -20,7 +20,7 @@ from trajgen.seeds import _load, initial_state
 FOLDERS = ("seeds/retail_support", "seeds/household", "seeds/chemistry_lab")
 IMPORTED = {
     "tau2": ("tau2:airline", "tau2:retail", "tau2:telecom"),
-    "textworld": ("textworld:household",),
+    "textworld": ("textworld:house", "textworld:coin", "textworld:cooking"),
     "scienceworld": ("scienceworld:laboratory",),
 }
 SMOKE = "pipelines/smoke.yaml"
@@ -49,7 +49,7 @@ def clean(source: str) -> Iterator[Clean]:
         return
     try:
         domain, seeds, _ = _load(source, None)
-    except InputError:
+    except (InputError, MachineError):
         return
     for seed in seeds:
         yield _both(source, domain, seed)

@@ -13,12 +13,13 @@ from trajgen.filters import spoken, writing
 from trajgen.filters.answers import denies, is_transient, words_of
 from trajgen.filters.given import Entity, Record, is_id, plain, stem_of, strings_in, world_of
 from trajgen.filters.observed import Answer, Heard, Observed, Word, heard
-from trajgen.filters.structure import Exchange, role_of
+from trajgen.filters.structure import Exchange, parsed, role_of
 from trajgen.filters.views import (
     Identity,
     difference,
     first_difference,
     identified,
+    own_ids,
     records,
     same_answer,
 )
@@ -79,7 +80,8 @@ def _again(call: Heard, observed: Observed, turns: Sequence[int]) -> Iterator[Re
     if earlier is not None and call.reads and earlier.worked:
         if call.result == "ok" and not same_answer(earlier.text, text):
             detail = f"{made.tool} again: {first_difference(earlier.text, text)}"
-            yield Reason("contradicts_observation", call.at, detail)
+            new = strings_in([call.data]) - strings_in([parsed(earlier.text)])
+            yield from _blamed(call, earlier.at, call.names, new, detail, observed)
         elif call.result == "failed":
             detail = f"{made.tool} worked at message {earlier.at}, now is answered {text[:80]!r}"
             yield Reason("false_refusal", made.message, detail)
@@ -87,7 +89,8 @@ def _again(call: Heard, observed: Observed, turns: Sequence[int]) -> Iterator[Re
     if earlier is not None and not earlier.worked and call.result == "ok":
         yield from _after_refusal(call, earlier, observed, turns)
     if call.result != "unclear" and (call.reads or call.result == "failed"):
-        observed.answers[key] = Answer(made, call.at, text, call.result == "ok", call.names)
+        names = call.names | own_ids(call.data)
+        observed.answers[key] = Answer(made, call.at, text, call.result == "ok", names)
 
 
 def _after_refusal(
@@ -113,7 +116,7 @@ def _refused(heard_: Heard, observed: Observed) -> Iterator[Reason]:
         return
     ids = [(k, v) for k, v in call.arguments.items() if is_id(k, v)]
     kinds = {e.kind for _, v in ids for e in observed.world.of(v)}
-    rest = [v for k, v in call.arguments.items() if not is_id(k, v) and v not in kinds]
+    rest = [v for k, v in call.arguments.items() if not is_id(k, v) and str(v) not in kinds]
     if not ids or (rest and not any(plain(v) in text.casefold() for _, v in ids)):
         return
     gone = {name for w in observed.writes if _ends(w.call) for name in w.names}
@@ -189,7 +192,8 @@ def _against_words(call: Heard, observed: Observed) -> Iterator[Reason]:
     for identity, record in identified(call.call, call.data):
         for word in observed.fresh(identity):
             if found := _unlike(word, call.call, record, identity):
-                yield from _blamed(call, word, record, found, observed)
+                new = strings_in(record) - strings_in(word.record)
+                yield from _blamed(call, word.at, word.names, new, found, observed)
                 return
         if observed.writes:
             yield from writing.unmet(call, identity, record, observed)
@@ -212,20 +216,20 @@ def _unlike(word: Word, call: Call, record: Record, identity: Identity) -> str:
 
 
 def _blamed(
-    call: Heard, word: Word, record: Record, detail: str, observed: Observed
+    call: Heard, since: int, names: Set[str], new: Set[str], detail: str, observed: Observed
 ) -> Iterator[Reason]:
-    """The read is wrong, or a write that was refused in between did happen after all."""
-    new = strings_in(record) - strings_in(word.record) if observed.failed else set()
+    """The read is wrong, or a write that was refused in between did happen after all: what is
+    `new` is what that write asked for."""
     shown = {value.casefold() for value in new}
     for failed in observed.failed:
         wanted = {name.casefold() for name in failed.names}
         verb = words_of(failed.call.tool)[:1]
         told = bool(shown & wanted) or any(v.startswith(w[:5]) for v in shown for w in verb)
-        if word.at < failed.at < call.at and failed.names & word.names and told:
+        if since < failed.at < call.at and failed.names & names and told:
             text = f"{failed.call.tool} was refused, yet {call.call.tool} shows it done; {detail}"
             yield Reason("false_refusal", failed.call.message, text[:300])
             return
-    yield Reason("contradicts_observation", call.at, f"{detail} (message {word.at})")
+    yield Reason("contradicts_observation", call.at, f"{detail} (message {since})")
 
 
 def _against_given(call: Heard, observed: Observed) -> Iterator[Reason]:
@@ -237,12 +241,20 @@ def _against_given(call: Heard, observed: Observed) -> Iterator[Reason]:
         mine = call.names if record is data or len(data) == 1 else frozenset()
         subjects = _subjects(record, mine, observed)
         if subjects and all(_free(entity, observed) for entity in subjects):
-            found = [difference(record, e.record, e.path, strict=True) for e in subjects]
+            own = _writes_numbers_as_text(call.call, record, observed)
+            found = [difference(record, e.record, e.path, True, not own) for e in subjects]
             if all(found):
                 yield Reason("contradicts_state", call.at, found[0])
                 return
         if record is data and any(is_id(k, v) for k, v in record.items()):
             return  # a record of its own; what it holds is compared as a part of it
+
+
+def _writes_numbers_as_text(call: Call, record: Record, observed: Observed) -> bool:
+    """Whether this tool showed the same fields as numbers before, and now as text."""
+    texts = [k for k, v in record.items() if isinstance(v, str) and v[-1:].isdecimal()]
+    earlier = [w[call.tool].record for w in observed.words.values() if call.tool in w]
+    return any(isinstance(known.get(k), int | float) for known in earlier for k in texts)
 
 
 def _subjects(record: Record, named: Set[str], observed: Observed) -> list[Entity]:

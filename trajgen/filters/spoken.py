@@ -17,6 +17,7 @@ from trajgen.pointers import MISSING, split
 from trajgen.records import Reason
 
 _SHORT = 400  # characters of an answer that is about one thing
+_LINE = 120  # of one that repeats a plain word
 _ID = re.compile(r"[A-Za-z]+[_-]?\d+(?:[_-]\d+)*")
 Named = tuple[str, str]  # tool and argument
 
@@ -36,7 +37,7 @@ class Echoes:
                 continue
             folded = call.text.casefold()
             for field, value in call.call.arguments.items():
-                if isinstance(value, str) and value in call.names and len(value) > 2:
+                if isinstance(value, str) and _may_echo(value, call):
                     name = value.casefold()
                     found[(call.call.tool, field)].append((name, stands(name, folded)))
         return found
@@ -49,6 +50,8 @@ class Echoes:
         for field, value in made.arguments.items():
             if not isinstance(value, str) or stands(value.casefold(), folded):
                 continue
+            if not _may_echo(value, call):
+                continue
             asked = self.asked.get((made.tool, field), [])
             echoed = [echo for other, echo in asked if other != value.casefold()]
             if not echoed or not all(echoed):
@@ -60,6 +63,13 @@ class Echoes:
                     detail = f"{made.tool} /{field}: expected {value!r}, found {other!r}"
                     yield Reason("contradicts_observation", call.at, f"{detail} in the answer")
                     return
+
+
+def _may_echo(value: str, call: Heard) -> bool:
+    """Whether an answer could be expected to repeat this: an id, or a thing in one line."""
+    if len(value) < 3 or value not in call.names:
+        return False
+    return "_" in value or any(map(str.isdecimal, value)) or len(call.text) <= _LINE
 
 
 def _alike(name: str, text: str) -> Iterator[str]:

@@ -24,7 +24,9 @@ Identity = tuple[str, str]  # field and value of an id, as in ("order_id", "W1")
 MOST_RECORDS = 20  # records of one observation that are compared
 
 
-def against_state(call: Call, observation: str, ledger: Ledger) -> list[Reason]:
+def against_state(
+    call: Call, observation: str, ledger: Ledger, text_numbers: bool = False
+) -> list[Reason]:
     """Where a JSON observation's fields differ from the entity each record is about.
 
     Of several entities that fit a record equally, one that agrees is enough.
@@ -34,7 +36,7 @@ def against_state(call: Call, observation: str, ledger: Ledger) -> list[Reason]:
     for record in records(data):
         mine = named if record is data or len(data) == 1 else []
         subjects = _subjects(record, mine, ledger)
-        differences = [difference(record, ledger.get(p), p, strict=True) for p in subjects]
+        differences = [difference(record, ledger.get(p), p, True, text_numbers) for p in subjects]
         if subjects and all(differences):
             found.append(Reason("contradicts_state", call.message, differences[0]))
         if subjects and record is data and not all(map(_nested, record.values())):
@@ -98,11 +100,12 @@ def _own(record: Record, ledger: Ledger) -> Iterator[str]:
                 break
 
 
-def difference(seen: Json, known: Json, path: str, strict: bool) -> str:
+def difference(seen: Json, known: Json, path: str, strict: bool, text_numbers: bool = False) -> str:
     """The first place where `seen` contradicts `known`; "" when it nowhere does.
 
     Objects are compared on shared keys, lists of objects by their ids. A container against
-    a scalar is another view, no contradiction; so is text against a number unless `strict`.
+    a scalar is another view, no contradiction; so is text against a number unless `strict`,
+    and with `text_numbers` "15.1" is 15.1 even then.
     """
     if seen is known or (type(seen) is type(known) and seen == known):
         return ""
@@ -118,10 +121,12 @@ def difference(seen: Json, known: Json, path: str, strict: bool) -> str:
     elif "null" not in types and not {"object", "array"}.isdisjoint(types):
         return ""
     elif types[0] != types[1]:
-        return _differs(path, known, seen) if strict else ""
+        same = text_numbers and str(seen) == str(known)
+        return _differs(path, known, seen) if strict and not same else ""
     else:
         return "" if seen == known else _differs(path, known, seen)
-    return next(filter(None, (difference(a, b, join(path, k), strict) for a, b, k in pairs)), "")
+    found = (difference(a, b, join(path, k), strict, text_numbers) for a, b, k in pairs)
+    return next(filter(None, found), "")
 
 
 def _nested(value: Json) -> bool:
@@ -187,6 +192,14 @@ def identified(call: Call, data: Json, whole: bool = True) -> list[tuple[Identit
         return found
     counts = Counter(id_ for id_, _ in found)
     return [(id_, record) for id_, record in found if counts[id_] == 1]
+
+
+def own_ids(data: Json) -> set[str]:
+    """The first id of each record that an observation is, lists or wraps."""
+    found = (
+        next((str(v) for k, v in record.items() if is_id(k, v)), "") for record in records(data)
+    )
+    return {id_ for id_ in found if id_}
 
 
 def _identity(call: Call, record: Record, wanted: Set[str]) -> Identity | None:

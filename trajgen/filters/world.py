@@ -29,11 +29,13 @@ def judge(
     effects: Sequence[Mapping[str, Json]],
     observation: str,
     ledger: Ledger,
+    real: bool = False,
 ) -> list[Reason]:
     """What is wrong with this step in the state of `ledger`, which is before it and stays so.
 
     `applies` says whether the call's precondition holds, `effects` what the call changes,
-    `observation` what the agent will see. [] accepts the step.
+    `observation` what the agent will see. [] accepts the step. A `real` environment may show
+    a number as text.
     """
     after = ledger.fork()
     try:
@@ -43,7 +45,7 @@ def judge(
     found = list(_outcome(domain, call, applies, changed, observation))
     found += strangers(call, effects, observation, ledger) if changed else []
     if not is_failure(observation, domain):
-        found += against_state(call, observation, after)
+        found += against_state(call, observation, after, real)
     return found
 
 
@@ -155,7 +157,7 @@ def _rejudged(
         return
     real = step.source == "real"  # a real environment may write what was there already
     for reason in judge(
-        domain, exchange.call, step.applies, step.effects, exchange.observation, ledger
+        domain, exchange.call, step.applies, step.effects, exchange.observation, ledger, real
     ):
         at = exchange.at if reason.code == "contradicts_state" else reason.at
         if not (real and reason.code == "effect_missing"):

@@ -136,14 +136,18 @@ def template_header(t: Trajectory, rng: random.Random, domain: Domain) -> Broken
 
 
 def number_as_text(t: Trajectory, rng: random.Random, domain: Domain) -> Broken | None:
-    """A read shows a number that is known as text (the same tool, or the state)."""
+    """A read shows a number as text, which an earlier answer of its tool had as a number."""
     for e in shuffled(answered(t), rng):
+        earlier = [x for x in answered(t) if x.at < e.at and x.call.tool == e.call.tool]
         data, known = data_of(e), told_as(t, e, domain)
+        if not any(isinstance(data_of(x), dict) for x in earlier):
+            continue
         if data is None or known is None or not reads(domain, e.call.tool):
             continue
         for key, value in shuffled(list(data.items()), rng):
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and known.get(key) == value:
+            shown = any(isinstance((data_of(x) or {}).get(key), int | float) for x in earlier)
+            if number and known.get(key) == value and shown:
                 return Broken(with_answer(t, e, {**data, key: str(value)}), step_of(e), SAYS)
     return None
 

@@ -92,4 +92,3 @@ def cleaned(text: str) -> str:
     text = _SCORE.sub("\n", _END.sub(r"\n\1", text))
     lines = [line.rstrip() for line in text.strip().splitlines()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-
