@@ -45,7 +45,7 @@ _IMPLIED = ("free", "cooking_location", "ingredient_", "cooked")  # said by othe
 def state_of(game: Any, facts: Iterable[Any]) -> dict[str, Json]:
     """The state that `facts` of `game` describe. Raises MachineError for an unknown fact."""
     state: dict[str, Json] = {"player": {}, "rooms": {}, "things": {}}
-    named = sorted((_words(game, fact) for fact in facts), key=lambda words: words[1:])
+    named = sorted((_words(game, fact) for fact in facts), key=_order)
     for name, places, kinds in named:
         for place, kind in zip(places, kinds, strict=True):
             if kind == "r":
@@ -54,7 +54,13 @@ def state_of(game: Any, facts: Iterable[Any]) -> dict[str, Json]:
                 state["things"].setdefault(place, {"kind": KINDS[kind]})
         _note(state, name, places, kinds)
     _with_doors(state, named)
-    return _sorted(state)
+    ordered: dict[str, Json] = _sorted(state)
+    return ordered
+
+
+def _order(words: tuple[str, list[str], list[str]]) -> tuple[bool, list[str], str]:
+    """`out` first: it stays true of a meal that was made."""
+    return words[0] != "out", words[1], words[0]
 
 
 def conditions(game: Any, facts: Iterable[Any]) -> Iterator[tuple[str, str, Json]]:
@@ -90,6 +96,8 @@ def _note(state: dict[str, Json], name: str, places: list[str], kinds: list[str]
         things[places[0]]["at"] = CARRIED if kinds[1] == "I" else places[1]
     elif name in ("eaten", "consumed"):
         things[places[0]]["at"] = EATEN
+    elif name == "used":
+        things[places[0]]["at"] = "meal"
     elif name == "out":
         things[places[0]]["at"] = UNMADE
     elif name in _FIELDS:

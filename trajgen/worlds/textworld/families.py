@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
 from trajgen.models import cache_folder
 
+MAPS = 20  # tried for one game
 EDITION = "1"  # another number when a family's settings change
 
 
@@ -68,14 +71,21 @@ def package() -> Any:
     return textworld
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the interpreter's warning that it does not know a game by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _make(domain: str, number: int, path: Path) -> None:
     from textworld.generator import compile_game
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as scratch:
-            options = _options(number, Path(scratch) / path.name)
-            game = FAMILIES[domain](number, options)
+        with quietly(), tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as scratch:
+            game, options = _generated(domain, number, Path(scratch) / path.name)
             compile_game(game, options)
             for made in (path.with_suffix(".json"), path):
                 os.replace(Path(scratch) / made.name, made)
@@ -85,6 +95,19 @@ def _make(domain: str, number: int, path: Path) -> None:
             f"textworld {domain}-{number}",
             "Free the disk, or set TRAJGEN_CACHE to a folder that can be written.",
         ) from error
+
+
+def _generated(domain: str, number: int, path: Path) -> tuple[Any, Any]:
+    """A game and its options. A map that has no room for its quest gives way to the next."""
+    from textworld.generator.chaining import QuestGenerationError
+
+    for further in range(MAPS):
+        options = _options(number + further * 100_000, path)
+        try:
+            return FAMILIES[domain](number, options), options
+        except QuestGenerationError:
+            continue
+    raise InputError(f"no map of {MAPS} has room for the quest", f"textworld {domain}-{number}")
 
 
 def _options(number: int, path: Path) -> Any:
@@ -108,7 +131,7 @@ def _coin(number: int, options: Any) -> Any:
 
 
 def _treasure(number: int, options: Any) -> Any:
-    level = stream("textworld", "treasure", number).randint(4, 16)
+    level = stream("textworld", "treasure", number).randint(3, 10)
     return _challenge("tw-treasure_hunter", {"level": level}, options)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from trajgen.pointers import join
 from trajgen.records import Json
 from trajgen.worlds.textworld.facts import conditions, state_of
-from trajgen.worlds.textworld.families import game_file, package
+from trajgen.worlds.textworld.families import game_file, package, quietly
 from trajgen.worlds.textworld.tools import (
     ENDED,
     FAILED,
@@ -29,7 +29,9 @@ class Play:
     def __init__(self, task: str) -> None:
         textworld = package()
         infos = textworld.EnvInfos(facts=True, admissible_commands=True)
-        self._env: Any = textworld.start(str(game_file(task)), infos)
+        path = str(game_file(task))
+        with quietly():
+            self._env: Any = textworld.start(path, infos)
         self._seen: Any = self._env.reset()
         self.game: Any = self._seen["game"]
         self.state: Json = state_of(self.game, self._seen["_facts"])
@@ -43,14 +45,15 @@ class Play:
         line = command(tool, arguments, self._names)
         if line is None:
             return False, UNSEEN
-        applied = self.applies(line)
         before = self._seen["_facts"]
         self._seen, _, self._done = self._env.step(line)
         self._won = bool(self._seen["won"])
         text = cleaned(self._seen["feedback"])
-        if set(before) != set(self._seen["_facts"]):
-            self.state, applied = state_of(self.game, self._seen["_facts"]), True
-        applied = applied or (tool in READS and not text.startswith(FAILURES))
+        applied = set(before) != set(self._seen["_facts"])
+        if applied:
+            self.state = state_of(self.game, self._seen["_facts"])
+        elif tool in READS:
+            applied = not text.startswith(FAILURES)
         if not applied and not text.startswith(FAILURES):
             text = f"{FAILED} {text}"
         return applied, text

@@ -154,7 +154,11 @@ def phrase(tool: str, arguments: Mapping[str, Json]) -> str:
 
 
 def _pattern(tool: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", _TOOLS[tool][0]))
+    def group(match: re.Match[str]) -> str:
+        choices = "|".join(_CHOICES.get(match[1], ()))
+        return f"(?P<{match[1]}>{choices or '.+'})"
+
+    return re.compile(re.sub(r"\{(\w+)\}", group, _TOOLS[tool][0]))
 
 
 def _schema(name: str) -> Tool:
