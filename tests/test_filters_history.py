@@ -148,6 +148,14 @@ def test_prose_that_always_names_what_it_is_about() -> None:
 PATHS = (("north", "north"), ("east", "east"), ("south", "north"))
 
 
+def test_the_answer_to_another_call_word_for_word() -> None:
+    opened = ("open", {"thing": "cupboard"}, "The cupboard is now open.")
+    went = ("go", {"place": "kitchen"}, "You move to the kitchen.")
+    assert found(opened, went) == []
+    wrong = ("open", {"thing": "cupboard"}, went[2])
+    assert found(went, wrong) == [("contradicts_observation", 4)]
+
+
 # refusals
 
 
@@ -184,6 +192,13 @@ def test_done_twice() -> None:
     done = ("cancel_order", CANCEL, "ok")
     assert found(done, ("search", {"query": "q"}, "-"), done) == [("precondition_violated", 5)]
     assert found(done, ("refund", {**W1, "amount": 1}, "ok"), done) == []
+    taken = ("take_from", {"thing": "book", "holder": "crate"}, "You take the book.")
+    put, opened = ("put_on", {"thing": "book"}, "ok"), ("open", {"thing": "crate"}, "It opens.")
+    assert found(taken, opened, taken) == [("precondition_violated", 5)]
+    assert found(taken, put, taken) == []
+    unlocked = ("unlock", {"thing": "crate"}, "Click.")
+    assert found(opened, unlocked, opened) == [("precondition_violated", 5)]
+    assert found(opened, ("close", {"thing": "crate"}, "It closes."), opened) == []
     assert found(done, ("cancel_order", {**W2, "reason": "asked"}, "ok")) == []
 
 

@@ -52,6 +52,7 @@ def _answered(call: Heard, observed: Observed, echoes: spoken.Echoes) -> Iterato
     worked = call.result == "ok"
     if worked:
         wrong = list(_another(call)) or list(echoes.another(call))
+        wrong = wrong or list(echoes.borrowed(call))
         if call.reads:
             wrong = wrong or list(_against_words(call, observed))
             wrong = wrong or list(_against_given(call, observed))

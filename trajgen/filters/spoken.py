@@ -17,6 +17,7 @@ from trajgen.pointers import MISSING, split
 from trajgen.records import Reason
 
 _SHORT = 400  # characters of an answer that is about one thing
+_TELLS = 12  # of one that says anything of its own
 _LINE = 120  # of one that repeats a plain word
 _ID = re.compile(r"[A-Za-z]+[_-]?\d+(?:[_-]\d+)*")
 Named = tuple[str, str]  # tool and argument
@@ -27,6 +28,30 @@ class Echoes:
 
     def __init__(self, told: Sequence[Heard]) -> None:
         self.told = told
+
+    @cached_property
+    def said(self) -> dict[str, list[Heard]]:
+        """The calls that each answer was given to, word for word."""
+        found: dict[str, list[Heard]] = defaultdict(list)
+        for call in self.told:
+            found[call.text].append(call)
+        return found
+
+    def borrowed(self, call: Heard) -> Iterator[Reason]:
+        """The answer to another call word for word: it names what that one asked for."""
+        names = _asked_for(call)
+        if len(call.text) < _TELLS or not names:
+            return
+        folded = call.text.casefold()
+        if any(stands(name, folded) for name in names):
+            return
+        for other in self.said[call.text]:
+            for name in sorted(_asked_for(other) - names):
+                if stands(name, folded):
+                    detail = f"expected an answer about {min(names)!r}, found that of"
+                    detail = f"{detail} {other.call.tool} at message {other.at} about {name!r}"
+                    yield Reason("contradicts_observation", call.at, detail)
+                    return
 
     @cached_property
     def asked(self) -> dict[Named, list[tuple[str, bool]]]:
@@ -63,6 +88,11 @@ class Echoes:
                     detail = f"{made.tool} /{field}: expected {value!r}, found {other!r}"
                     yield Reason("contradicts_observation", call.at, f"{detail} in the answer")
                     return
+
+
+def _asked_for(call: Heard) -> set[str]:
+    values = (v for v in call.call.arguments.values() if isinstance(v, str))
+    return {value.casefold() for value in values if _may_echo(value, call)}
 
 
 def _may_echo(value: str, call: Heard) -> bool:

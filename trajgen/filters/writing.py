@@ -23,7 +23,13 @@ _SETS = frozenset(
     {"set", "update", "modify", "change", "edit", "rename", "reschedule", "assign", "adjust"}
 )
 _ENDS = frozenset({"cancel", "delete", "terminate", "close", "archive", "deactivate"})
-_ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock"}
+_ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock", "take", "pick"}
+_UNDONE = {
+    "open": {"close", "shut", "lock"},
+    "close": {"open", "reopen", "create"},
+    "unlock": {"lock", "close"},
+    "lock": {"unlock", "open"},
+}
 _MAKES = frozenset(
     {"create", "add", "register", "new", "make", "book", "open", "insert", "save", "set", "put"}
 )
@@ -81,20 +87,28 @@ def _records_of(field: str, value: Json, observed: Observed) -> Iterator[Record]
 
 
 def repeated(heard: Heard, observed: Observed) -> Iterator[Reason]:
-    """What can be done once, done twice, with nothing in between that names the same."""
+    """What can be done once, done twice, with nothing in between that undoes it."""
     call = heard.call
-    verb = words_of(call.tool)[:1]
-    if not verb or verb[0] not in _ONCE:
-        return
-    mine = _essence(call, verb[0])
-    for write in reversed(observed.writes):
+    verb = words_of(call.tool)[0] if words_of(call.tool) else ""
+    mine = _essence(call, verb) if verb in _ONCE else ""
+    for write in reversed(observed.writes) if mine else ():
         earlier = write.call
-        if earlier.tool == call.tool and mine and _essence(earlier, verb[0]) == mine:
+        if earlier.tool == call.tool and _essence(earlier, verb) == mine:
             detail = f"{call.tool} worked at message {earlier.message} already: {mine[:100]}"
             yield Reason("precondition_violated", call.message, detail)
             return
-        if heard.names & write.names:
+        if _undoes(write, heard, verb):
             return
+
+
+def _undoes(write: Heard, heard: Heard, verb: str) -> bool:
+    """Whether a write in between may have made it possible once more: it names the same
+    thing, and where one word undoes another it is that word."""
+    first = next((str(v) for v in heard.call.arguments.values()), "")
+    if first not in write.names:
+        return False
+    undone = _UNDONE.get(verb)
+    return undone is None or not undone.isdisjoint(words_of(write.call.tool))
 
 
 def _essence(call: Call, verb: str) -> str:
