@@ -99,10 +99,10 @@ def _one(count: Count, broken: Broken | None, one: Posed, clean: Clean) -> None:
 
 
 def speed(domain: Domain, trajectories: Sequence[Trajectory], seconds: float = 2.0) -> float:
-    """Trajectories a second on one core, each checked as if for the first time."""
-    done, begin = 0, time.perf_counter()
-    while time.perf_counter() - begin < seconds:
+    """Trajectories a second of processor time, each checked as if for the first time."""
+    done, begin = 0, time.process_time()
+    while time.process_time() - begin < seconds:
         for trajectory in trajectories:
             filters.check(trajectory, domain)
         done += len(trajectories)
-    return done / (time.perf_counter() - begin)
+    return done / (time.process_time() - begin)

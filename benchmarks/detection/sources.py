@@ -20,8 +20,8 @@ from trajgen.seeds import _load, initial_state
 FOLDERS = ("seeds/retail_support", "seeds/household", "seeds/chemistry_lab")
 IMPORTED = {
     "tau2": ("tau2:airline", "tau2:retail", "tau2:telecom"),
-    "textworld": ("textworld:house", "textworld:coin", "textworld:cooking"),
-    "scienceworld": ("scienceworld:laboratory",),
+    "textworld": ("textworld:house", "textworld:coin", "textworld:cooking", "textworld:treasure"),
+    "scienceworld": ("scienceworld:all",),
 }
 SMOKE = "pipelines/smoke.yaml"
 

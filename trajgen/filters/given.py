@@ -102,6 +102,10 @@ class World(NamedTuple):
         """Whether an entity of the kind that `field` names has this id."""
         return self.own.holds(field, value) or self.domain.holds(field, value)
 
+    def kinds(self) -> set[str]:
+        """The names of all collections."""
+        return {*self.own.kinds, *self.domain.kinds}
+
     def lacks(self, field: str, value: Json) -> bool:
         """Whether the domain's state is complete in this kind and has no such entity."""
         return plain(value) not in self.own.names and self.domain.lacks(field, value)
@@ -112,8 +116,14 @@ _kept: OrderedDict[int, tuple[Json, Given]] = OrderedDict()
 
 
 def world_of(trajectory: Trajectory, domain: Domain) -> World:
-    """The given state of a trajectory; a domain's is read once and kept by identity."""
+    """The given state of a trajectory; a domain's is read once and kept by identity.
+
+    A row with steps has its own excerpt, and began in a world of its own: a scenario may have
+    changed what the domain's state says of the rest.
+    """
     own = trajectory.state_initial
+    if trajectory.steps and own is not None:
+        return World(Given(own), NOTHING)
     return World(NOTHING if own is None or own is domain.state else Given(own), _of(domain.state))
 
 

@@ -193,6 +193,8 @@ def _known(name: str, value: Json, sight: Sight, index: int) -> bool:
     text = folded(str(value)).strip()
     if isinstance(value, str) and _BLANK_TO_FILL.fullmatch(text):
         return False
+    if isinstance(value, str) and _STAND_IN.fullmatch(text):
+        return sight.has(text, index)
     text = text.strip(_EDGES)
     if not text or sight.has(text, index):
         return True

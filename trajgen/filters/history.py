@@ -8,6 +8,7 @@ change, the refusal was the lie.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from itertools import pairwise
 
 from trajgen.filters import spoken, writing
 from trajgen.filters.answers import denies, is_transient, words_of
@@ -133,8 +134,12 @@ def _is_known(call: Call, field: str, value: Json, observed: Observed) -> bool:
     """Whether the state or an answer has this id, in the collection that the call names."""
     if observed.world.holds(field, value) or observed.knows(field, value):
         return True
-    named = {v for v in call.arguments.values() if isinstance(v, str)}
-    return any(e.kind in named for e in observed.world.of(value)) and not stem_of(field)
+    if stem_of(field):
+        return False
+    named = {v for v in call.arguments.values() if isinstance(v, str)} | set(words_of(call.tool))
+    asked = {k for k in observed.world.kinds() if any(k.startswith(w) for w in named if len(w) > 3)}
+    kinds = {entity.kind for entity in observed.world.of(value)}
+    return bool(kinds & asked if asked else kinds)
 
 
 def _ends(call: Call) -> bool:
@@ -236,9 +241,10 @@ def _blamed(
 def _against_given(call: Heard, observed: Observed) -> Iterator[Reason]:
     """What a read shows of an entity against the state, before any write touched it."""
     data = call.data
-    if data is MISSING or not observed.world:
+    if not observed.world:
         return
-    for record in records(data):
+    yield from _unheard_of(call, observed)
+    for record in records(data) if data is not MISSING else ():
         mine = call.names if record is data or len(data) == 1 else frozenset()
         subjects = _subjects(record, mine, observed)
         if subjects and all(_free(entity, observed) for entity in subjects):
@@ -249,6 +255,23 @@ def _against_given(call: Heard, observed: Observed) -> Iterator[Reason]:
                 return
         if record is data and any(is_id(k, v) for k, v in record.items()):
             return  # a record of its own; what it holds is compared as a part of it
+
+
+def _unheard_of(call: Heard, observed: Observed) -> Iterator[Reason]:
+    """An answer that is, or begins with, an id of a kind that the state has, but not this."""
+    if observed.writes:
+        return
+    words = words_of(call.call.tool)
+    if isinstance(call.data, dict):
+        ids = [(k, v) for k, v in call.data.items() if is_id(k, v)][:1]
+    else:
+        kinds = [a for a, b in pairwise(words) if b == "id"] if call.data is MISSING else []
+        ids = [(f"{kind}_id", call.text.strip()) for kind in kinds]
+    for field, value in ids:
+        asked = str(value) in call.names
+        if not asked and stem_of(field) in words and observed.world.lacks(field, value):
+            detail = f"{call.call.tool}: the state has no {stem_of(field)} {str(value)[:40]}"
+            yield Reason("contradicts_state", call.at, detail)
 
 
 def _writes_numbers_as_text(call: Call, record: Record, observed: Observed) -> bool:

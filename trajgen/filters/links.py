@@ -16,7 +16,6 @@ from trajgen.pointers import MISSING, lookup, scalars, split
 from trajgen.records import Call, Json, Reason
 
 _WORD = re.compile(r"[\w#@.-]+")
-_MANY = 3  # entities in a collection before one of them counts as chosen
 
 
 def strangers(
@@ -42,15 +41,20 @@ def _chosen(effect: Mapping[str, Json], ledger: Ledger) -> Iterator[str]:
     """The outermost key of the path that picks one entity of many."""
     state: Json = ledger.state
     for depth, key in enumerate(split(effect["path"])):
-        if depth and isinstance(state, dict) and _is_many(state) and state.get(key) is not None:
+        if (
+            depth
+            and isinstance(state, dict)
+            and _is_collection(state)
+            and state.get(key) is not None
+        ):
             if any(map(str.isdecimal, key)) and not is_when(key):
                 yield key
             return
         state = state.get(key) if isinstance(state, dict) else None
 
 
-def _is_many(state: dict[str, Json]) -> bool:
-    return len(state) >= _MANY and all(isinstance(v, dict) for v in state.values())
+def _is_collection(state: dict[str, Json]) -> bool:
+    return all(isinstance(value, dict) for value in state.values())
 
 
 def _made(effects: Sequence[Mapping[str, Json]]) -> Iterator[str]:

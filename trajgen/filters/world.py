@@ -67,9 +67,11 @@ def _of_steps(
         for verdict in step.verdicts:
             at = step.message if verdict.at is None else verdict.at
             yield replace(verdict, at=at)
-    yield from _coverage(trajectory.steps, found)
-    yield from _chain(trajectory.steps)
-    yield from _replay(trajectory, domain, {e.call.id: e for e in found})
+    missing = list(_coverage(trajectory.steps, found))
+    yield from missing
+    if not missing:
+        yield from _chain(trajectory.steps)
+        yield from _replay(trajectory, domain, {e.call.id: e for e in found})
 
 
 def _apply(ledger: Ledger, effects: Sequence[Mapping[str, Json]]) -> bool:

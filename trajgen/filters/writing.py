@@ -23,7 +23,7 @@ _SETS = frozenset(
     {"set", "update", "modify", "change", "edit", "rename", "reschedule", "assign", "adjust"}
 )
 _ENDS = frozenset({"cancel", "delete", "terminate", "close", "archive", "deactivate"})
-_ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock", "take", "pick"}
+_ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock", "take"}
 _UNDONE = {
     "open": {"close", "shut", "lock"},
     "close": {"open", "reopen", "create"},
@@ -146,9 +146,22 @@ def written(heard: Heard, shown: Shown, before: Before, observed: Observed) -> I
             yield from unstable(heard, identity, record, known, observed)
             yield from _nothing_done(call, record, known, observed)
         yield from unmet(heard, identity, record, observed)
+        if identity[1] not in heard.names and not _MAKES.isdisjoint(words_of(call.tool)):
+            yield from _made_otherwise(heard, identity, record)
         kept = {k: v for k, v in record.items() if not _reports(call, k, v)}
         names = frozenset({identity[1]})
         observed.keep(identity, Word(call, heard.at, kept, heard.text, names, True))
+
+
+def _made_otherwise(heard: Heard, identity: Identity, record: Record) -> Iterator[Reason]:
+    """Something new that is not as the call wanted it."""
+    for field, value in heard.call.arguments.items():
+        found = record.get(field, MISSING)
+        if found is not MISSING and _differs(found, value, MISSING):
+            expected, shown = canonical(value)[:80], canonical(found)[:80]
+            detail = f"/{identity[1]}/{field}: expected {expected}, found {shown}"
+            yield Reason("contradicts_observation", heard.at, detail)
+            return
 
 
 def _claim(call: Call, identity: Identity, before: Before, observed: Observed) -> None:

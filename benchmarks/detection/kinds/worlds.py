@@ -145,8 +145,8 @@ def write_that_did_nothing(t: Trajectory, rng: random.Random, domain: Domain) ->
             old = data_of(early)
             if old is None or not worked(early, domain) or not data.keys() <= old.keys():
                 continue
-            same_id = [v for _, v in id_arguments(e) if v in map(str, old.values())]
-            if same_id and any(data[k] != old[k] for k in data):
+            named = id_arguments(early) and id_arguments(early)[0][1] in str(e.call.arguments)
+            if named and any(data[k] != old[k] for k in data):
                 made = with_answer(t, e, {k: old[k] for k in data})
                 return Broken(made, step_of(e), ("effect_missing", *SAYS))
     return None
@@ -311,6 +311,8 @@ def prose_about_another(t: Trajectory, rng: random.Random, domain: Domain) -> Br
     found = [e for e in found if e.observation[:1] not in "{["]
     for e in shuffled(found, rng):
         mine = [v for v in e.call.arguments.values() if isinstance(v, str) and len(v) > 2]
+        if "direction" in e.call.arguments:
+            continue  # a room has many exits: naming one says nothing
         for other in shuffled(found, rng):
             theirs = [v for v in other.call.arguments.values() if isinstance(v, str)]
             echo = mine and all(v in e.observation for v in mine)
