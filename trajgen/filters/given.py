@@ -108,7 +108,9 @@ class World(NamedTuple):
 
     def lacks(self, field: str, value: Json) -> bool:
         """Whether the domain's state is complete in this kind and has no such entity."""
-        return plain(value) not in self.own.names and self.domain.lacks(field, value)
+        if not self.domain.kinds or plain(value) in self.own.names:
+            return False
+        return self.domain.lacks(field, value)
 
 
 NOTHING = Given(None)

@@ -20,10 +20,10 @@ from trajgen.filters.views import (
     difference,
     first_difference,
     identified,
-    own_ids,
     records,
     same_answer,
 )
+from trajgen.filters.writing import Shown
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING, split
 from trajgen.records import Call, Domain, Json, Reason, Trajectory
@@ -51,21 +51,21 @@ def check(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> 
 
 def _answered(call: Heard, observed: Observed, echoes: spoken.Echoes) -> Iterator[Reason]:
     worked = call.result == "ok"
+    shown = identified(call.call, call.data, whole=call.reads)
     if worked:
         wrong = list(_another(call)) or list(echoes.another(call))
         wrong = wrong or list(echoes.borrowed(call))
         if call.reads:
-            wrong = wrong or list(_against_words(call, observed))
+            wrong = wrong or list(_against_words(call, shown, observed))
             wrong = wrong or list(_against_given(call, observed))
             wrong = wrong or list(spoken.misplaced(call, observed))
         yield from wrong[:1] or writing.impossible(call, observed)
     observed.texts.append(call.text)
     if call.reads:
-        for identity, record in identified(call.call, call.data):
+        for identity, record in shown:
             names = call.names | {identity[1]}
             observed.keep(identity, Word(call.call, call.at, record, call.text, names, False))
         return
-    shown = identified(call.call, call.data, whole=False) if call.data is not MISSING else []
     before = writing.known_before(call, shown, observed)
     yield from writing.repeated(call, observed) if worked else ()
     observed.wrote(call)
@@ -91,8 +91,8 @@ def _again(call: Heard, observed: Observed, turns: Sequence[int]) -> Iterator[Re
     if earlier is not None and not earlier.worked and call.result == "ok":
         yield from _after_refusal(call, earlier, observed, turns)
     if call.result != "unclear" and (call.reads or call.result == "failed"):
-        names = call.names | own_ids(call.data)
-        observed.answers[key] = Answer(made, call.at, text, call.result == "ok", names)
+        worked = call.result == "ok"
+        observed.answers[key] = Answer(made, call.at, text, worked, call.names, call.data)
 
 
 def _after_refusal(
@@ -191,11 +191,9 @@ def _rows(data: Json, field: str) -> Iterator[Record]:
             yield record
 
 
-def _against_words(call: Heard, observed: Observed) -> Iterator[Reason]:
+def _against_words(call: Heard, shown: Shown, observed: Observed) -> Iterator[Reason]:
     """What a read shows of an entity against the latest words on it."""
-    if call.data is MISSING or not (observed.words or observed.claims or observed.writes):
-        return
-    for identity, record in identified(call.call, call.data):
+    for identity, record in shown:
         for word in observed.fresh(identity):
             if found := _unlike(word, call.call, record, identity):
                 new = strings_in(record) - strings_in(word.record)
@@ -209,6 +207,8 @@ def _against_words(call: Heard, observed: Observed) -> Iterator[Reason]:
 
 
 def _unlike(word: Word, call: Call, record: Record, identity: Identity) -> str:
+    if record == word.record:
+        return ""
     shared = record.keys() & word.record.keys()
     same_view = word.call.tool == call.tool or record.keys() == word.record.keys()
     if not same_view and len(shared) < _SHARED and not word.written:
@@ -246,6 +246,10 @@ def _against_given(call: Heard, observed: Observed) -> Iterator[Reason]:
     yield from _unheard_of(call, observed)
     for record in records(data) if data is not MISSING else ():
         mine = call.names if record is data or len(data) == 1 else frozenset()
+        if any(e.record == record for name in mine for e in observed.world.of(name)):
+            if record is data:
+                return
+            continue
         subjects = _subjects(record, mine, observed)
         if subjects and all(_free(entity, observed) for entity in subjects):
             own = _writes_numbers_as_text(call.call, record, observed)

@@ -14,7 +14,7 @@ from trajgen.filters.answers import Outcome, kind_of, outcome
 from trajgen.filters.given import Record, World, strings_in
 from trajgen.filters.spellings import is_when
 from trajgen.filters.structure import Exchange, parsed
-from trajgen.filters.views import Identity
+from trajgen.filters.views import Identity, own_ids
 from trajgen.pointers import scalars
 from trajgen.records import Call, Domain, Json
 
@@ -38,6 +38,7 @@ class Answer(NamedTuple):
     text: str
     worked: bool
     names: frozenset[str]
+    data: Json
 
 
 class Heard(NamedTuple):
@@ -118,7 +119,8 @@ class Observed:
                 if _reaches(word.names, word.text, direct, linked):
                     self.stale.setdefault(identity, {})[tool] = words.pop(tool)
         for key, answer in list(self.answers.items()):
-            if not answer.names or _reaches(answer.names, answer.text, direct, linked):
+            names = answer.names | own_ids(answer.data) if answer.names else None
+            if names is None or _reaches(names, answer.text, direct, linked):
                 del self.answers[key]
 
     def untouched(self, keys: Iterable[str], record: Record) -> bool:

@@ -79,14 +79,10 @@ def exchanges(messages: Sequence[Any]) -> list[Exchange]:
     """Each well-formed call with the first tool message behind it that has its id."""
     found: list[Exchange] = []
     for index, message in enumerate(messages):
-        if not isinstance(message, dict) or "tool_calls" not in message:
-            continue
-        answers = _answers_behind(messages, index)
-        for raw in raw_calls(message):
-            call = _call(raw, index)
-            if call is not None:
-                at, text = answers.get(call.id, (None, ""))
-                found.append(Exchange(call, at, text))
+        if isinstance(message, dict) and "tool_calls" in message:
+            made = [call for raw in raw_calls(message) if (call := _call(raw, index))]
+            answers = _answers_behind(messages, index) if made else {}
+            found += [Exchange(call, *answers.get(call.id, (None, ""))) for call in made]
     return found
 
 
@@ -127,11 +123,12 @@ def _call(raw: Any, index: int) -> Call | None:
 def _answers_behind(messages: Sequence[Any], index: int) -> dict[str, tuple[int, str]]:
     answers: dict[str, tuple[int, str]] = {}
     for at in range(index + 1, len(messages)):
-        if role_of(messages[at]) != "tool":
+        message = messages[at]
+        if not isinstance(message, dict) or message.get("role") != "tool":
             break
-        id_ = messages[at].get("tool_call_id")
+        id_ = message.get("tool_call_id")
         if isinstance(id_, str):
-            answers.setdefault(id_, (at, text_of(messages[at])))
+            answers.setdefault(id_, (at, text_of(message)))
     return answers
 
 

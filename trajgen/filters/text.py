@@ -97,7 +97,6 @@ _GIVES_REASON = re.compile(
 
 _FENCED = re.compile(r"```.*?(?:```|$)", re.DOTALL)
 _ROW = re.compile(r"^.*(?:\|.*\||\t.*\t).*$", re.MULTILINE)
-_LONG_STRING = re.compile(r'"(?:[^"\\]|\\.){60}')
 _ONE_CHARACTER = re.compile(r"([^\W\d_])\1{24,}")
 _ONE_SYLLABLE = re.compile(r"([^\W_]\S{1,11}?)\1{11,}")
 _ITEM = re.compile(r"^\s*(?:[-*•+]|\d+[.)])\s", re.MULTILINE)
@@ -230,7 +229,7 @@ def _prose(text: str, role: str) -> list[str]:
     data = parsed(text) if role == "tool" else MISSING
     if data is MISSING:
         return [text]
-    if not _LONG_STRING.search(text):
+    if max(map(len, text.split('"'))) < 60:
         return []
     return [part for _, part in _strings(data, "") if len(part) >= 60]
 

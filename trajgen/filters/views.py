@@ -46,12 +46,17 @@ def against_state(
 
 def records(data: Json) -> list[Record]:
     """The observation itself, or what it lists or wraps one level down."""
-    values = data if isinstance(data, list) else []
-    if isinstance(data, dict):
-        values = [data]
-        for value in data.values():
-            values += value if isinstance(value, list) else [value]
-    return [value for value in values if isinstance(value, dict)][:MOST_RECORDS]
+    if isinstance(data, list):
+        return [item for item in data[: 2 * MOST_RECORDS] if type(item) is dict][:MOST_RECORDS]
+    if not isinstance(data, dict):
+        return []
+    found = [data]
+    for value in data.values():
+        if type(value) is dict:
+            found.append(value)
+        elif type(value) is list:
+            found += [item for item in value[:MOST_RECORDS] if type(item) is dict]
+    return found[:MOST_RECORDS]
 
 
 def _named(call: Call, ledger: Ledger) -> list[str]:
