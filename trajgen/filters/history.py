@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 
-from trajgen.filters import first_reads, spoken, writing
+from trajgen.filters import claims, first_reads, spoken, writing
 from trajgen.filters.answers import denies, is_transient, words_of
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in, world_of
 from trajgen.filters.observed import Answer, Heard, Observed, Word, heard
@@ -199,7 +199,7 @@ def _against_words(call: Heard, shown: Shown, observed: Observed) -> Iterator[Re
                 yield from _blamed(call, word.at, word.names, new, found, observed)
                 return
         if observed.writes:
-            yield from writing.unmet(call, identity, record, observed)
+            yield from claims.unmet(call, identity, record, observed)
             yield from writing.as_before(identity, record, call, observed)
             for word in observed.old(identity):
                 yield from writing.unstable(call, identity, record, word.record, observed)

@@ -47,7 +47,7 @@ def _chosen(effect: Mapping[str, Json], ledger: Ledger) -> Iterator[str]:
             and _is_collection(state)
             and state.get(key) is not None
         ):
-            if any(map(str.isdecimal, key)) and not is_when(key):
+            if any(map(str.isdecimal, key)) and " " not in key and not is_when(key):
                 yield key
             return
         state = state.get(key) if isinstance(state, dict) else None

@@ -24,6 +24,10 @@ _STRINGS = {q: re.compile(rf"{q}(?:[^{q}\\]|\\.)*{q}", re.DOTALL) for q in "\"'"
 _INVISIBLE = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\u3000\ufeff"
 _NOTHING = {"null", "none", "nan", "undefined", "{}", "[]", '""', "''"}
 _SENTENCE_END = re.compile(r"[.!?][\"”')\]]*\s+(?=[\"“'(]?[A-Z])")
+_ASKS = re.compile(  # a question that lost its mark
+    r"(?:^|[.!?] )(?:Is|Are|Shall|Would|Could|Can|May|Do|Does|Should|Will)"
+    r" (?:there|I|you|we|it|that|this|the)\b[^.!?]*$"
+)
 _LIST_ITEM = re.compile(r"\s*(?:[-*•#|>]|\d+[.)]|\w+(?: \w+)?:)")
 _DANGLING = frozenset({"the", "a", "an", "and", "or", "your", "our", "my", "into", "onto"})
 _UNFINISHED = _DANGLING | frozenset(  # no statement of an assistant ends in these
@@ -264,9 +268,13 @@ def _half_said(role: str, text: str, calling: bool, style: int) -> bool:
     if _dangles(text, _UNFINISHED if speaks else _DANGLING) or text.count("```") % 2:
         return True
     text = text.rstrip()
-    if not speaks or not style or not ("a" <= text[-1:] <= "z"):
+    if not speaks or not ("a" <= text[-1:] <= "z"):
         return False
     line = text.rsplit("\n", 1)[-1]
+    if _ASKS.search(line) and (style or "\n" in text):
+        return True
+    if not style:
+        return False
     ends = [m.end() for m in _SENTENCE_END.finditer(line)]
     rest = line[ends[-1] if ends else 0 :].split()
     enough = 3 if ends or style > 2 else 6  # words: shorter ones may be a heading or a farewell

@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from trajgen.filters.answers import words_of
+from trajgen.filters.claims import SETS, Before, claim, made_otherwise, unmet
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in
-from trajgen.filters.observed import Claim, Heard, Observed, Word
+from trajgen.filters.observed import Heard, Observed, Word
 from trajgen.filters.views import Identity, difference
 from trajgen.ids import canonical
-from trajgen.pointers import MISSING, equal, json_type
+from trajgen.pointers import equal
 from trajgen.records import Call, Json, Reason
 
-_SETS = frozenset(
-    {"set", "update", "modify", "change", "edit", "rename", "reschedule", "assign", "adjust"}
-)
 _ENDS = frozenset({"cancel", "delete", "terminate", "close", "archive", "deactivate"})
 _ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock", "take"}
 _UNDONE = {
@@ -42,7 +40,6 @@ _WENT = re.compile(
     r"(?:success\w*|ok|done|accepted|submitted|confirmed|completed?|processed)", re.I
 )
 _NOTHING = {"", "[]", "{}", "null", "none", "0"}
-Before = dict[Identity, Record]
 Shown = list[tuple[Identity, Record]]
 
 
@@ -139,7 +136,7 @@ def written(heard: Heard, shown: Shown, before: Before, observed: Observed) -> I
     call = heard.call
     for field, value in call.arguments.items():
         if is_id(field, value):
-            _claim(call, (field, str(value)), before, observed)
+            claim(call, (field, str(value)), before, observed)
     for identity, record in shown:
         known = before.get(identity)
         if known is not None:
@@ -147,39 +144,10 @@ def written(heard: Heard, shown: Shown, before: Before, observed: Observed) -> I
             yield from _nothing_done(call, record, known, observed)
         yield from unmet(heard, identity, record, observed)
         if identity[1] not in heard.names and not _MAKES.isdisjoint(words_of(call.tool)):
-            yield from _made_otherwise(heard, identity, record)
+            yield from made_otherwise(heard, identity, record)
         kept = {k: v for k, v in record.items() if not _reports(call, k, v)}
         names = frozenset({identity[1]})
         observed.keep(identity, Word(call, heard.at, kept, heard.text, names, True))
-
-
-def _made_otherwise(heard: Heard, identity: Identity, record: Record) -> Iterator[Reason]:
-    """Something new that is not as the call wanted it."""
-    for field, value in heard.call.arguments.items():
-        found = record.get(field, MISSING)
-        if found is not MISSING and _differs(found, value, MISSING):
-            expected, shown = canonical(value)[:80], canonical(found)[:80]
-            detail = f"/{identity[1]}/{field}: expected {expected}, found {shown}"
-            yield Reason("contradicts_observation", heard.at, detail)
-            return
-
-
-def _claim(call: Call, identity: Identity, before: Before, observed: Observed) -> None:
-    if not _SETS.isdisjoint(words_of(call.tool)):
-        known = before.get(identity, {})
-        observed.claims[identity[1]] = {
-            field: Claim(call, value, _found(known, field))
-            for field, value in call.arguments.items()
-            if field != identity[0] and value is not None
-        }
-
-
-def _found(record: Record, field: str) -> Json:
-    """The value of a field in a record or, where it is the only one, one level down."""
-    if field in record:
-        return record[field]
-    inner = [v[field] for v in record.values() if isinstance(v, dict) and field in v]
-    return inner[0] if len(inner) == 1 else MISSING
 
 
 def _reports(call: Call, key: str, value: Json) -> bool:
@@ -187,7 +155,7 @@ def _reports(call: Call, key: str, value: Json) -> bool:
     if key in _REPORTS and isinstance(value, str | bool):
         return isinstance(value, bool) or bool(_WENT.fullmatch(value)) or key == "message"
     echoed = key in call.arguments and not is_id(key, value)
-    return echoed and _SETS.isdisjoint(words_of(call.tool))
+    return echoed and SETS.isdisjoint(words_of(call.tool))
 
 
 def _nothing_done(
@@ -205,44 +173,31 @@ def _nothing_done(
 
 
 def _changes(call: Call) -> bool:
-    return not (_SETS | _ENDS | {"exchange", "return"}).isdisjoint(words_of(call.tool))
+    return not (SETS | _ENDS | {"exchange", "return"}).isdisjoint(words_of(call.tool))
 
 
 def _asked_for_nothing(call: Call, known: Record) -> bool:
-    """Whether every argument but the ids is there already."""
+    """Whether a call sets what is there already; an end or a return always asks for more."""
+    verbs = words_of(call.tool)
+    if not (_ENDS | {"exchange", "return"}).isdisjoint(verbs):
+        return False
     there = {text.casefold() for text in strings_in(known)}
     given = {k: v for k, v in call.arguments.items() if not is_id(k, v)}
-    wanted = {text.casefold() for v in given.values() for text in strings_in([v])}
-    return bool(given) and wanted <= there
+    return bool(given) and all(
+        _holds(known[k], v)
+        if k in known
+        else {text.casefold() for text in strings_in([v])} <= there
+        for k, v in given.items()
+    )
 
 
-def unmet(heard: Heard, identity: Identity, record: Record, observed: Observed) -> Iterator[Reason]:
-    """A field that a write set by name, and that shows something else."""
-    for field, claim in observed.claims.get(identity[1], {}).items():
-        found = _found(record, field)
-        if found is not MISSING and _differs(found, claim.value, claim.before):
-            by = f"{claim.call.tool} at message {claim.call.message}"
-            expected, shown = canonical(claim.value)[:80], canonical(found)[:80]
-            detail = f"/{identity[1]}/{field}: expected {expected} by {by}, found {shown}"
-            yield Reason("contradicts_observation", heard.at, detail)
-            return
-
-
-def _differs(found: Json, claimed: Json, before: Json) -> bool:
-    """Whether `found` is not what was claimed, other spellings and relative numbers aside."""
-    kind = json_type(claimed)
-    if json_type(found) != kind or equal(found, claimed):
-        return False
-    if kind == "object":
-        return any(
-            _differs(found[k], v, before[k] if isinstance(before, dict) and k in before else v)
-            for k, v in claimed.items()
-            if k in found
-        )
-    if kind == "string":
-        one, other = plain(found), plain(claimed)
-        return one != other and (found == before or not (set(one.split()) & set(other.split())))
-    return kind in ("number", "boolean") and (before is MISSING or equal(found, before))
+def _holds(known: Json, wanted: Json) -> bool:
+    """Whether all that is wanted is known: keys of an object, items of a list."""
+    if isinstance(wanted, dict) and isinstance(known, dict):
+        return all(k in known and _holds(known[k], v) for k, v in wanted.items())
+    if isinstance(wanted, list) and isinstance(known, list):
+        return all(any(_holds(item, value) for item in known) for value in wanted)
+    return equal(known, wanted) or plain(known) == plain(wanted)
 
 
 def as_before(

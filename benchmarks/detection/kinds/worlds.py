@@ -210,7 +210,12 @@ def works_on_nothing(t: Trajectory, rng: random.Random, domain: Domain) -> Broke
     """The user names an id that the state does not have, and the call works all the same."""
     for e in shuffled(answered(t), rng):
         for _, value in shuffled(id_arguments(e), rng):
-            if domain.state is None or not worked(e, domain) or not _in_collection(domain, value):
+            if (
+                domain.state is None
+                or t.steps
+                or not worked(e, domain)
+                or not _in_collection(domain, value)
+            ):
                 continue
             digits = [c for c in value if c.isdecimal()]
             if len(digits) < 2 or value not in t.messages[0]["content"]:
