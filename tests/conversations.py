@@ -82,6 +82,7 @@ STATE = {
             "address": {"city": "Lyon", "zip": "69001"},
         },
         "W1002": {"order_id": "W1002", "status": "shipped", "total": 20.0, "tags": []},
+        "W1003": {"order_id": "W1003", "status": "shipped", "total": 1220.25, "tags": []},
     },
 }
 SHOP = Domain(
@@ -174,10 +175,10 @@ GOOD: dict[str, list[Message]] = {
         says("| sku | price |\n|---|---|\n| MUG-42 | 9.50 |\n| MUG-43 | 9.50 |"),
     ],
     "a date and a sum in other words": [
-        user("Refund W1001 and W1002 together, on May 16th, in the afternoon at 2:30 pm."),
-        calls(("a", "get_order", {"order_id": "W1001"}), ("b", "get_order", {"order_id": "W1002"})),
+        user("Refund W1001 and W1003 together, on May 16th, in the afternoon at 2:30 pm."),
+        calls(("a", "get_order", {"order_id": "W1001"}), ("b", "get_order", {"order_id": "W1003"})),
         result("a", ORDER),
-        result("b", {"order_id": "W1002", "status": "shipped", "total": 1220.25}),
+        result("b", {"order_id": "W1003", "status": "shipped", "total": 1220.25}),
         calls(
             (
                 "c",

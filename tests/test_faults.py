@@ -11,7 +11,7 @@ import pytest
 
 from trajgen.config import Fault, FaultsConfig
 from trajgen.faults import planned_call, planned_fault
-from trajgen.filters.world import is_failure
+from trajgen.filters.answers import is_failure
 from trajgen.records import Domain, Task
 
 TASK = Task("task-0", 0, "shop", "seed-0", "extend", "terse", "timeout", "", 1)

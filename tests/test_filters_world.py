@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conversations import ORDER, SHOP, STATE, calls, codes, result, says, trajectory, user
-from trajgen.filters.world import check, is_failure, judge
+from trajgen.filters.answers import is_failure
+from trajgen.filters.world import check, judge
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Reason, Step, Trajectory
 

@@ -47,7 +47,7 @@ from trajgen.engines import Completion, Request, make_engine
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import EngineDead, PromptTooLong, RequestError, Timeout
 from trajgen.faults import planned_call
-from trajgen.filters.world import is_failure
+from trajgen.filters.answers import is_failure
 from trajgen.ids import sampling_seed
 from trajgen.ledger import Ledger
 from trajgen.plan import plan

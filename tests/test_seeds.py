@@ -124,7 +124,7 @@ def _effect(line: dict[str, Any]) -> None:
         (_message(0, role="system_admin"), "bad_role_order"),
         (_message(1, tool_calls=None), "message 1"),
         (lambda line: line["messages"].pop(), "no_final_answer"),
-        (lambda line: line["messages"].pop(2), "bad_role_order"),
+        (lambda line: line["messages"].pop(2), "unanswered_call"),
         (_tool_name, "unknown_tool"),
         (_argument, "message"),
         (_effect, "bad_effect"),

@@ -13,7 +13,6 @@ from trajgen.errors import InputError
 from trajgen.importers import import_source, is_source
 from trajgen.importers.openai import Problem, normalised, read
 from trajgen.loading import find
-from trajgen.pointers import overlay
 from trajgen.records import Domain, Json, Trajectory
 
 if TYPE_CHECKING:
@@ -98,9 +97,8 @@ def _imported(source: str, domain: Domain | None) -> Iterator[Row]:
         yield f"{refused['file']}:{refused['line']}", Problem(str(refused["reason"]))
     for seed in found.seeds:
         name = str(seed.meta.get("name", seed.id))
-        began = overlay(own.state, seed.state) if own.semantics else None
-        trajectory = Trajectory(name, own.name, seed.messages, own.tools, state_initial=began)
-        yield name, (trajectory, own)
+        made = Trajectory(name, own.name, seed.messages, own.tools, state_initial=seed.state)
+        yield name, (made, own)
 
 
 def _json_rows(path: Path, domain: Domain | None) -> Iterator[Row]:
@@ -117,15 +115,10 @@ def _placed(row: dict[str, Json] | Problem, place: str, domain: Domain | None) -
     id_ = str(row["id"]) if isinstance(row.get("id"), str | int) else place
     tools = tuple(row.get("tools", ()))
     own = domain or Domain(name="", policy="", tools=tools)
-    state = row.get("state") if isinstance(row.get("state"), dict) else None
-    trajectory = Trajectory(
-        id_,
-        own.name,
-        tuple(row["messages"]),
-        tools or own.tools,
-        state_initial=overlay(own.state, state) if own.semantics else None,
-    )
-    return id_, (trajectory, own)
+    state = row["state"] if isinstance(row.get("state"), dict) else None
+    messages = tuple(row["messages"])
+    made = Trajectory(id_, own.name, messages, tools or own.tools, state_initial=state)
+    return id_, (made, own)
 
 
 def _parquet_files(path: Path) -> list[Path]:

@@ -19,9 +19,9 @@ from trajgen import declared, filters
 from trajgen.config.model import Model
 from trajgen.domains import control_token, load_domain
 from trajgen.errors import InputError
+from trajgen.filters.answers import is_failure
 from trajgen.filters.corpus import fingerprint
 from trajgen.filters.declared import differs
-from trajgen.filters.world import is_failure
 from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
@@ -159,7 +159,7 @@ def seed_problem(seed: Seed, domain: Domain) -> str:
         domain=domain.name,
         messages=seed.messages,
         tools=domain.tools,
-        state_initial=initial_state(domain, seed) if domain.semantics else None,
+        state_initial=seed.state,
     )
     for reason in filters.check(trajectory, domain):
         return f"{reason.code} at message {reason.at}: {reason.detail}"

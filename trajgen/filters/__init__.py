@@ -9,6 +9,7 @@ of times, with the same result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
@@ -59,5 +60,13 @@ def select(names: tuple[str, ...]) -> tuple[Filter, ...]:
 def check(
     trajectory: Trajectory, domain: Domain, names: Sequence[str] = ("default",)
 ) -> list[Reason]:
-    """All reasons to drop `trajectory`, in the order of the filters; [] keeps it."""
-    return [reason for filter_ in select(tuple(names)) for reason in filter_(trajectory, domain)]
+    """All reasons to drop `trajectory`, the first broken message first; [] keeps it.
+
+    What breaks early often breaks more behind it, so the first reason is the one to read.
+    """
+    found = [reason for filter_ in select(tuple(names)) for reason in filter_(trajectory, domain)]
+    return sorted(found, key=_place) if len(found) > 1 else found
+
+
+def _place(reason: Reason) -> float:
+    return math.inf if reason.at is None else reason.at

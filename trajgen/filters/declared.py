@@ -14,11 +14,11 @@ from trajgen import declared
 from trajgen.declared import Result
 from trajgen.declared.writes import MAX_DEPTH, depth
 from trajgen.faults import is_planned
+from trajgen.filters.answers import is_failure
 from trajgen.filters.structure import Exchange, exchanges, parsed
-from trajgen.filters.world import is_failure
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
-from trajgen.pointers import MISSING, EffectError, equal
+from trajgen.pointers import MISSING, EffectError, equal, overlay
 from trajgen.records import Call, Domain, Json, Reason, Trajectory
 
 Effects = Sequence[Mapping[str, Json]]
@@ -100,8 +100,8 @@ def _stored(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -
 
 
 def _bare(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
-    began = trajectory.state_initial
-    state = began if isinstance(began, dict) else domain.state
+    own = trajectory.state_initial
+    state = overlay(domain.state, own if isinstance(own, dict) else None)
     for call, at, observation in found:
         failed = is_failure(observation, domain)
         if at is None or (failed and is_planned(observation)):

@@ -26,6 +26,7 @@ _FREE = re.compile(  # arguments in the agent's own words
     r"|explanation|prompt|regex|pattern)|code|cmd"
 )
 _NAMES_ID = re.compile(r"(?:.*[_-])?(?:ids?|number|no|key|zip|phone|code|account)|.+(?:Id|ID)s?")
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _TOKEN = re.compile(r"[^\W_]+(?:[_-]+[^\W_]+)*")
 _BLANK_TO_FILL = re.compile(r"<[^<>]+>|\{\{?[^{}]*\}\}?|\[[a-z_ ]+\]|x{4,}")
 _STAND_IN = re.compile(r"(?:your|insert|my)_\w+")
@@ -144,6 +145,8 @@ def _id_like(text: str) -> bool:
     if not 4 <= len(text) <= 64 or not text.isascii() or " " in text:
         return False
     digits = sum(map(str.isdecimal, text))
+    if "@" in text[1:-1]:
+        return True
     if digits:
         return digits >= 7 or any(map(str.isalpha, text))
     return "_" in text or (text.isupper() and len(text) >= 5)
@@ -190,6 +193,8 @@ def _known(name: str, value: Json, sight: Sight, index: int) -> bool:
     text = folded(str(value)).strip()
     if isinstance(value, str) and _BLANK_TO_FILL.fullmatch(text):
         return False
+    if isinstance(value, str) and _STAND_IN.fullmatch(text):
+        return sight.has(text, index)
     text = text.strip(_EDGES)
     if not text or sight.has(text, index):
         return True
@@ -228,7 +233,9 @@ def _leaks(messages: Sequence[Any], sight: Sight) -> Iterator[Reason]:
 
 
 def _unseen(token: str, sight: Sight, index: int) -> bool:
-    return not sight.has(token, index) and not spelled(token, sight.before(index))
+    if sight.has(token, index) or spelled(token, sight.before(index)):
+        return False
+    return "@" not in token or not known_id(token, sight.before(index), "")
 
 
 def _hidden(token: str, messages: Sequence[Any], sight: Sight, index: int) -> bool:
@@ -253,7 +260,10 @@ def _overheard(text: str, index: int, talk: str, sight: Sight) -> Iterator[Reaso
 
 
 def _ids_in(text: str) -> Iterator[tuple[int, str]]:
-    """Place and id-like words of a text, folded: letters with digits, capitals, 8 digits."""
+    """Place and id-like words of a text, folded: letters with digits, capitals, 8 digits,
+    mail addresses."""
+    for match in _MAIL.finditer(text) if "@" in text else ():
+        yield match.start(), match[0].casefold()
     for match in _TOKEN.finditer(text):
         token = match[0]
         if len(token) < 5 or (token.isalpha() and not token.isupper()):

@@ -24,8 +24,19 @@ _STRINGS = {q: re.compile(rf"{q}(?:[^{q}\\]|\\.)*{q}", re.DOTALL) for q in "\"'"
 _INVISIBLE = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\u3000\ufeff"
 _NOTHING = {"null", "none", "nan", "undefined", "{}", "[]", '""', "''"}
 _SENTENCE_END = re.compile(r"[.!?][\"”')\]]*\s+(?=[\"“'(]?[A-Z])")
+_ASKS = re.compile(  # a question that lost its mark
+    r"(?:^|[.!?] )(?:Is|Are|Shall|Would|Could|Can|May|Do|Does|Should|Will)"
+    r" (?:there|I|you|we|it|that|this|the)\b[^.!?]*$"
+)
 _LIST_ITEM = re.compile(r"\s*(?:[-*•#|>]|\d+[.)]|\w+(?: \w+)?:)")
 _DANGLING = frozenset({"the", "a", "an", "and", "or", "your", "our", "my", "into", "onto"})
+_UNFINISHED = _DANGLING | frozenset(  # no statement of an assistant ends in these
+    {"but", "of", "to", "for", "with", "from", "at", "by", "their", "its", "his", "which", "whose"}
+    | {"is", "are", "was", "were", "be", "been", "will", "would", "should", "shall", "may", "might"}
+    | {"must", "has", "because", "if", "as", "than", "between", "through", "during", "let", "i"}
+    | {"we", "they", "he", "she", "not", "no", "every", "each", "any", "some", "these", "those"}
+    | {"that", "this", "very", "per", "via", "about"}
+)
 
 
 class Exchange(NamedTuple):
@@ -72,14 +83,10 @@ def exchanges(messages: Sequence[Any]) -> list[Exchange]:
     """Each well-formed call with the first tool message behind it that has its id."""
     found: list[Exchange] = []
     for index, message in enumerate(messages):
-        if not isinstance(message, dict) or "tool_calls" not in message:
-            continue
-        answers = _answers_behind(messages, index)
-        for raw in raw_calls(message):
-            call = _call(raw, index)
-            if call is not None:
-                at, text = answers.get(call.id, (None, ""))
-                found.append(Exchange(call, at, text))
+        if isinstance(message, dict) and "tool_calls" in message:
+            made = [call for raw in raw_calls(message) if (call := _call(raw, index))]
+            answers = _answers_behind(messages, index) if made else {}
+            found += [Exchange(call, *answers.get(call.id, (None, ""))) for call in made]
     return found
 
 
@@ -120,11 +127,12 @@ def _call(raw: Any, index: int) -> Call | None:
 def _answers_behind(messages: Sequence[Any], index: int) -> dict[str, tuple[int, str]]:
     answers: dict[str, tuple[int, str]] = {}
     for at in range(index + 1, len(messages)):
-        if role_of(messages[at]) != "tool":
+        message = messages[at]
+        if not isinstance(message, dict) or message.get("role") != "tool":
             break
-        id_ = messages[at].get("tool_call_id")
+        id_ = message.get("tool_call_id")
         if isinstance(id_, str):
-            answers.setdefault(id_, (at, text_of(messages[at])))
+            answers.setdefault(id_, (at, text_of(message)))
     return answers
 
 
@@ -227,12 +235,12 @@ def _empty(messages: Sequence[Any]) -> Iterator[Reason]:
 
 def _cut(messages: Sequence[Any]) -> Iterator[Reason]:
     """Messages that visibly stop in the middle."""
-    punctuates = _assistant_punctuates(messages)
+    style = _style(messages)
     for index, message in enumerate(messages):
         role, text = role_of(message), text_of(message)
         if unterminated(text) or (role == "tool" and _cut_inside(text)):
             yield Reason("truncated", index, f"JSON that is never closed, ends in {text[-30:]!r}")
-        elif _half_said(role, text, bool(raw_calls(message)), punctuates):
+        elif _half_said(role, text, bool(raw_calls(message)), style):
             yield Reason("truncated", index, f"stops in mid-sentence: {text[-30:]!r}")
 
 
@@ -242,39 +250,46 @@ def _cut_inside(text: str) -> bool:
     return start > 0 and text[0] not in "{[" and unterminated(text[start:])
 
 
-def _dangles(text: str) -> bool:
-    """Ends in a word or mark that must be followed by something."""
+def _dangles(text: str, words_: frozenset[str]) -> bool:
+    """Ends in a mark or one of the words that must be followed by something."""
     text = text.rstrip()
     words = text[-200:].rsplit("\n", 1)[-1].split()
-    return len(words) >= 4 and (words[-1] in _DANGLING or text[-1] in ",([{“")
+    return len(words) >= 4 and (words[-1] in words_ or text[-1] in ",([{“")
 
 
-def _half_said(role: str, text: str, calling: bool, punctuates: bool) -> bool:
+def _half_said(role: str, text: str, calling: bool, style: int) -> bool:
     """Speech that stops where something must follow, or an open code block.
 
-    An assistant who ends every other sentence with a mark ends the last one too.
+    An assistant who ends every other text with a mark (`style`: how many) ends this one too.
     """
     if role not in ("user", "assistant"):
         return False
-    if _dangles(text) or text.count("```") % 2:
+    speaks = role == "assistant" and not calling
+    if _dangles(text, _UNFINISHED if speaks else _DANGLING) or text.count("```") % 2:
         return True
     text = text.rstrip()
-    if role == "user" or calling or not punctuates or not ("a" <= text[-1:] <= "z"):
+    if not speaks or not ("a" <= text[-1:] <= "z"):
         return False
     line = text.rsplit("\n", 1)[-1]
+    if _ASKS.search(line) and (style or "\n" in text):
+        return True
+    if not style:
+        return False
     ends = [m.end() for m in _SENTENCE_END.finditer(line)]
     rest = line[ends[-1] if ends else 0 :].split()
-    enough = 3 if ends else 6  # words: shorter ones may be a heading or a farewell
+    enough = 3 if ends or style > 2 else 6  # words: shorter ones may be a heading or a farewell
     return bool(
         len(rest) >= enough and not _LIST_ITEM.match(line) and not re.search(r"[./@_\\]", rest[-1])
     )
 
 
-def _assistant_punctuates(messages: Sequence[Any]) -> bool:
-    """Whether all but one of the assistant's texts end in a mark, or the only one has marks."""
+def _style(messages: Sequence[Any]) -> int:
+    """How many texts the assistant has when all but one end in a mark, or the only one has
+    marks inside; else 0."""
     texts = [text_of(m).rstrip() for m in messages if role_of(m) == "assistant"]
     ends = [text[-1].isalnum() for text in texts if text]
-    return sum(ends) <= 1 and (len(ends) > 1 or any(map(_SENTENCE_END.search, texts)))
+    marked = len(ends) > 1 or any(map(_SENTENCE_END.search, texts))
+    return len(ends) if sum(ends) <= 1 and marked else 0
 
 
 def _named(message: Any) -> str:

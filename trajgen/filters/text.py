@@ -226,11 +226,13 @@ def _loops(passages: Sequence[Passage], calling: Set[int]) -> Iterator[Reason]:
 
 def _prose(text: str, role: str) -> list[str]:
     """The parts of `text` that should read as prose: of JSON only its longer strings."""
-    data = parsed(text) if role == "tool" else MISSING
+    if role != "tool" or text.lstrip()[:1] not in ("{", "["):
+        return [text]
+    if max(map(len, text.split('"'))) < 60:
+        return []  # of JSON, and of what only begins like it, nothing that could loop
+    data = parsed(text)
     if data is MISSING:
         return [text]
-    if len(text) < 60:
-        return []
     return [part for _, part in _strings(data, "") if len(part) >= 60]
 
 

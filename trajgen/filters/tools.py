@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from trajgen.filters.answers import is_failure
 from trajgen.filters.structure import (
     Exchange,
     exchanges,
@@ -21,7 +22,6 @@ from trajgen.filters.structure import (
     role_of,
     text_of,
 )
-from trajgen.filters.world import is_failure
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory

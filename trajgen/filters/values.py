@@ -17,7 +17,9 @@ MAX_DEPTH = 200
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """`unreadable_value` for arguments and effects that readers refuse or change."""
     for index, message in enumerate(trajectory.messages):
-        if isinstance(message, dict) and (found := _unreadable(message.get("tool_calls"))):
+        if not isinstance(message, dict) or "tool_calls" not in message:
+            continue
+        if found := _unreadable(message["tool_calls"]):
             yield Reason("unreadable_value", index, f"tool_calls: {found}")
     for step in trajectory.steps:
         if found := _unreadable(list(step.effects)):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence, Set
 
+from trajgen.filters.given import is_id, stem_of
 from trajgen.filters.spellings import is_when
 from trajgen.filters.structure import parsed
 from trajgen.ids import canonical
@@ -21,22 +21,22 @@ from trajgen.records import Call, Json, Reason
 Record = dict[str, Json]
 Identity = tuple[str, str]  # field and value of an id, as in ("order_id", "W1")
 
-_ID_FIELD = re.compile(r"(?:^|.*[_-])(?:id|number|no|key)|.+(?:Id|ID|Number)")
-_RECORDS = 20  # records of one observation that are compared
-_SHARED = 3  # keys two tools' records must share before they count as views of one entity
+MOST_RECORDS = 20  # records of one observation that are compared
 
 
-def against_state(call: Call, observation: str, ledger: Ledger) -> list[Reason]:
+def against_state(
+    call: Call, observation: str, ledger: Ledger, text_numbers: bool = False
+) -> list[Reason]:
     """Where a JSON observation's fields differ from the entity each record is about.
 
     Of several entities that fit a record equally, one that agrees is enough.
     """
     data, found = parsed(observation), []
     named = _named(call, ledger) if data is not MISSING else []
-    for record in _records(data):
+    for record in records(data):
         mine = named if record is data or len(data) == 1 else []
         subjects = _subjects(record, mine, ledger)
-        differences = [_difference(record, ledger.get(p), p, strict=True) for p in subjects]
+        differences = [difference(record, ledger.get(p), p, True, text_numbers) for p in subjects]
         if subjects and all(differences):
             found.append(Reason("contradicts_state", call.message, differences[0]))
         if subjects and record is data and not all(map(_nested, record.values())):
@@ -44,14 +44,19 @@ def against_state(call: Call, observation: str, ledger: Ledger) -> list[Reason]:
     return found
 
 
-def _records(data: Json) -> list[Record]:
+def records(data: Json) -> list[Record]:
     """The observation itself, or what it lists or wraps one level down."""
-    values = data if isinstance(data, list) else []
-    if isinstance(data, dict):
-        values = [data]
-        for value in data.values():
-            values += value if isinstance(value, list) else [value]
-    return [value for value in values if isinstance(value, dict)][:_RECORDS]
+    if isinstance(data, list):
+        return [item for item in data[: 2 * MOST_RECORDS] if type(item) is dict][:MOST_RECORDS]
+    if not isinstance(data, dict):
+        return []
+    found = [data]
+    for value in data.values():
+        if type(value) is dict:
+            found.append(value)
+        elif type(value) is list:
+            found += [item for item in value[:MOST_RECORDS] if type(item) is dict]
+    return found[:MOST_RECORDS]
 
 
 def _named(call: Call, ledger: Ledger) -> list[str]:
@@ -88,7 +93,7 @@ def _shared(record: Record, entity: Json) -> int:
 
 
 def _own(record: Record, ledger: Ledger) -> Iterator[str]:
-    ids = {k: v for k, v in record.items() if _is_id(k, v)}
+    ids = {k: v for k, v in record.items() if is_id(k, v)}
     for pointer in ledger.relevant(ids) if ids else ():
         *_, collection, key = ["", *split(pointer)]
         entity = ledger.get(pointer)
@@ -100,24 +105,20 @@ def _own(record: Record, ledger: Ledger) -> Iterator[str]:
                 break
 
 
-def _is_id(field: str, value: Json) -> bool:
-    return json_type(value) in ("string", "number") and _names_id(field)
-
-
-@lru_cache(maxsize=4096)
-def _names_id(field: str) -> bool:
-    return _ID_FIELD.fullmatch(field) is not None
-
-
-def _difference(seen: Json, known: Json, path: str, strict: bool) -> str:
+def difference(seen: Json, known: Json, path: str, strict: bool, text_numbers: bool = False) -> str:
     """The first place where `seen` contradicts `known`; "" when it nowhere does.
 
     Objects are compared on shared keys, lists of objects by their ids. A container against
-    a scalar is another view, no contradiction; so is text against a number unless `strict`.
+    a scalar is another view, no contradiction; so is text against a number unless `strict`,
+    and with `text_numbers` "15.1" is 15.1 even then.
     """
+    if seen is known or (type(seen) is type(known) and seen == known):
+        return ""
     types = json_type(seen), json_type(known)
     if types == ("object", "object"):
         pairs = [(seen[k], known[k], k) for k in seen if k in known]
+        if strict and path.count("/") > 2 and seen and known and not pairs:
+            return _differs(path, sorted(known), sorted(seen))
     elif types == ("array", "array") and not any(_nested(item) for item in [*seen, *known]):
         return "" if canonical(seen) == canonical(known) else _differs(path, known, seen)
     elif types == ("array", "array"):
@@ -125,10 +126,12 @@ def _difference(seen: Json, known: Json, path: str, strict: bool) -> str:
     elif "null" not in types and not {"object", "array"}.isdisjoint(types):
         return ""
     elif types[0] != types[1]:
-        return _differs(path, known, seen) if strict else ""
+        same = text_numbers and str(seen) == str(known)
+        return _differs(path, known, seen) if strict and not same else ""
     else:
         return "" if seen == known else _differs(path, known, seen)
-    return next(filter(None, (_difference(a, b, join(path, k), strict) for a, b, k in pairs)), "")
+    found = (difference(a, b, join(path, k), strict, text_numbers) for a, b, k in pairs)
+    return next(filter(None, found), "")
 
 
 def _nested(value: Json) -> bool:
@@ -143,7 +146,7 @@ def _aligned(seen: list[Json], known: list[Json]) -> list[tuple[Json, Json, str]
 
 def _by_id(items: list[Json]) -> dict[tuple[str, str], Json]:
     ids = [
-        (next(((k, str(v)) for k, v in item.items() if _is_id(k, v)), None), item)
+        (next(((k, str(v)) for k, v in item.items() if is_id(k, v)), None), item)
         for item in items
         if isinstance(item, dict)
     ]
@@ -170,37 +173,42 @@ def first_difference(one: str, other: str) -> str:
     first, second = parsed(one), parsed(other)
     if first is MISSING or second is MISSING:
         return f"expected {one[:80]!r}, found {other[:80]!r}"
-    return _difference(second, first, "", strict=True) or "keys or items differ"
+    return difference(second, first, "", strict=True) or "keys or items differ"
 
 
-def records_again(
-    call: Call, at: int, data: Json, records: dict[Identity, tuple[str, Record]]
-) -> Iterator[Reason]:
-    """Fields of an entity against what another read said of it."""
-    for id_, record in _identified(call, data):
-        tool, known = records.setdefault(id_, (call.tool, record))
-        if tool != call.tool and len(record.keys() & known.keys()) < _SHARED:
-            continue
-        difference = _difference(record, known, f"/{id_[1]}", strict=False)
-        if difference:
-            yield Reason("contradicts_observation", at, difference)
-
-
-def _identified(call: Call, data: Json) -> list[tuple[Identity, Record]]:
+def identified(call: Call, data: Json, whole: bool = True) -> list[tuple[Identity, Record]]:
     """Records with the id that is theirs alone in this observation.
 
-    A record counts only when every argument is an id or shows in the record: otherwise
-    what it says may depend on the argument (a fare on a date) and not on the entity.
+    With `whole` a record counts only when every argument is an id or shows in the record:
+    otherwise what it says may depend on the argument (a fare on a date).
     """
+    if data is MISSING:
+        return []
     wanted = {str(value) for value in scalars(call.arguments)}
-    loose = {str(v) for k, v in call.arguments.items() if not _is_id(k, v) for v in scalars(v)}
+    loose = {str(v) for k, v in call.arguments.items() if not is_id(k, v) for v in scalars(v)}
     found: list[tuple[Identity, Record]] = []
-    for record in _records(data):
-        ids = [(k, str(v)) for k, v in record.items() if _is_id(k, v)]
-        id_ = next((i for i in ids if i[1] in wanted), ids[0] if ids else None)
-        if id_ and (not loose or loose <= {str(v) for v in scalars(record)}):
+    for record in records(data):
+        id_ = _identity(call, record, wanted)
+        if id_ and (not whole or not loose or loose <= {str(v) for v in scalars(record)}):
             found.append((id_, record))
             if record is data:
                 break
+    if len(found) < 2:
+        return found
     counts = Counter(id_ for id_, _ in found)
     return [(id_, record) for id_, record in found if counts[id_] == 1]
+
+
+def own_ids(data: Json) -> set[str]:
+    """The first id of each record that an observation is, lists or wraps."""
+    found = (
+        next((str(v) for k, v in record.items() if is_id(k, v)), "") for record in records(data)
+    )
+    return {id_ for id_ in found if id_}
+
+
+def _identity(call: Call, record: Record, wanted: Set[str]) -> Identity | None:
+    """Its first id, or one that the call asked for by the tool's own name."""
+    ids = [(k, str(v)) for k, v in record.items() if is_id(k, v)]
+    asked = [i for i in ids if i[1] in wanted and (i == ids[0] or stem_of(i[0]) in call.tool)]
+    return asked[0] if asked else ids[0] if ids else None

@@ -7,30 +7,19 @@ two observations say of the same thing. Without steps only the last is possible.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from trajgen.filters.structure import Exchange, exchanges, parsed
-from trajgen.filters.views import (
-    Identity,
-    Record,
-    against_state,
-    first_difference,
-    records_again,
-    same_answer,
-)
+from trajgen.filters import history
+from trajgen.filters.answers import is_failure, says_no
+from trajgen.filters.links import strangers
+from trajgen.filters.structure import Exchange, exchanges
+from trajgen.filters.views import against_state
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
-from trajgen.pointers import MISSING, EffectError, json_type
+from trajgen.pointers import EffectError, json_type
 from trajgen.records import Call, Domain, Json, Reason, Step, Trajectory
-
-_SAYS_NO = re.compile(
-    r"\b(error|fail(ed|s|ure)?|cannot|can ?not|\w+n't|unable|not?|nothing|never|invalid|unknown"
-    r"|already|denied|forbidden|unauthori[sz]ed|refused|rejected|time[d-]? ?out|exception|sorry)\b",
-    re.IGNORECASE,
-)
 
 
 def judge(
@@ -40,11 +29,13 @@ def judge(
     effects: Sequence[Mapping[str, Json]],
     observation: str,
     ledger: Ledger,
+    real: bool = False,
 ) -> list[Reason]:
     """What is wrong with this step in the state of `ledger`, which is before it and stays so.
 
     `applies` says whether the call's precondition holds, `effects` what the call changes,
-    `observation` what the agent will see. [] accepts the step.
+    `observation` what the agent will see. [] accepts the step. A `real` environment may show
+    a number as text.
     """
     after = ledger.fork()
     try:
@@ -52,33 +43,35 @@ def judge(
     except EffectError as error:
         return [Reason("bad_effect", call.message, str(error))]
     found = list(_outcome(domain, call, applies, changed, observation))
+    found += strangers(call, effects, observation, ledger) if changed else []
     if not is_failure(observation, domain):
-        found += against_state(call, observation, after)
+        found += against_state(call, observation, after, real)
     return found
 
 
-def is_failure(observation: str, domain: Domain) -> bool:
-    """Whether the observation says that the call failed: an object with an error or
-    `success: false`, or text that begins with one of the domain's failure prefixes."""
-    data = parsed(observation)
-    if isinstance(data, dict):
-        return bool(data.get("error")) or data.get("success") is False or data.get("ok") is False
-    text = observation.lstrip(' \t\r\n"').casefold()
-    return any(text.startswith(prefix.casefold()) for prefix in domain.failure_prefixes)
-
-
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
-    """Stored steps replayed and judged; observations against earlier observations."""
+    """Stored steps replayed and judged; answers against each other and the given state."""
     found = exchanges(trajectory.messages)
-    if trajectory.steps:
-        for step in trajectory.steps:
-            for verdict in step.verdicts:
-                at = step.message if verdict.at is None else verdict.at
-                yield replace(verdict, at=at)
-        yield from _coverage(trajectory.steps, found)
+    told = list(_of_steps(trajectory, domain, found)) if trajectory.steps else []
+    yield from told
+    known = {(reason.code, reason.at) for reason in told}
+    for reason in history.check(trajectory, domain, found):
+        if (reason.code, reason.at) not in known:
+            yield reason
+
+
+def _of_steps(
+    trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]
+) -> Iterator[Reason]:
+    for step in trajectory.steps:
+        for verdict in step.verdicts:
+            at = step.message if verdict.at is None else verdict.at
+            yield replace(verdict, at=at)
+    missing = list(_coverage(trajectory.steps, found))
+    yield from missing
+    if not missing:
         yield from _chain(trajectory.steps)
         yield from _replay(trajectory, domain, {e.call.id: e for e in found})
-    yield from _against_earlier(trajectory, domain, found)
 
 
 def _apply(ledger: Ledger, effects: Sequence[Mapping[str, Json]]) -> bool:
@@ -98,18 +91,13 @@ def _outcome(
         yield Reason("read_changed_state", at, f"{call.tool} only reads, yet the state changed")
     if not applies and changed:
         yield Reason("precondition_violated", at, f"{call.tool} does not apply, yet changes state")
-    elif not applies and not (failed or _says_no(observation)):
+    elif not applies and not (failed or says_no(observation)):
         detail = f"{call.tool} does not apply; expected a failure, found {shown!r}"
         yield Reason("precondition_violated", at, detail)
     elif applies and failed:
         yield Reason("false_refusal", at, f"{call.tool} applies, yet was answered {shown!r}")
     elif applies and kind == "write" and not changed:
         yield Reason("effect_missing", at, f"{call.tool} writes and applies, yet changes nothing")
-
-
-def _says_no(observation: str) -> bool:
-    """Text without a declared prefix that still tells the agent it did not work."""
-    return parsed(observation) is MISSING and bool(_SAYS_NO.search(observation[:120]))
 
 
 def _coverage(steps: Sequence[Step], found: Sequence[Exchange]) -> Iterator[Reason]:
@@ -165,18 +153,28 @@ def _rejudged(
 ) -> Iterator[Reason]:
     """What `judge` says of a stored step, in the state before it."""
     if step.fault is not None:
-        if step.effects:
-            yield Reason("bad_effect", step.message, "a planned fault changes nothing")
+        yield from _fault(step, domain, exchange)
         return
     if exchange is None or exchange.at is None:
         return
     real = step.source == "real"  # a real environment may write what was there already
     for reason in judge(
-        domain, exchange.call, step.applies, step.effects, exchange.observation, ledger
+        domain, exchange.call, step.applies, step.effects, exchange.observation, ledger, real
     ):
         at = exchange.at if reason.code == "contradicts_state" else reason.at
         if not (real and reason.code == "effect_missing"):
             yield replace(reason, at=at)
+
+
+def _fault(step: Step, domain: Domain, exchange: Exchange | None) -> Iterator[Reason]:
+    """A planned fault is a failure for the agent and nothing for the state."""
+    if step.effects:
+        yield Reason("bad_effect", step.message, "a planned fault changes nothing")
+    elif exchange is not None and exchange.at is not None:
+        shown = exchange.observation
+        if not is_failure(shown, domain) and not says_no(shown):
+            detail = f"a planned fault ({step.fault}) is a failure; found {shown[:80]!r}"
+            yield Reason("bad_effect", step.message, detail)
 
 
 def _same_move(before: str, after: str, step: Step) -> bool:
@@ -186,24 +184,3 @@ def _same_move(before: str, after: str, step: Step) -> bool:
     except ValueError:
         return False
     return (stored - int(after, 16) + int(before, 16)) % 2**128 == 0
-
-
-def _against_earlier(
-    trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]
-) -> Iterator[Reason]:
-    """Reads against earlier reads, as long as nothing was written in between."""
-    faults = {step.call_id for step in trajectory.steps if step.fault is not None}
-    answers: dict[tuple[str, str], str] = {}
-    records: dict[Identity, tuple[str, Record]] = {}
-    for call, at, observation in found:
-        if at is None or call.id in faults or is_failure(observation, domain):
-            continue
-        if domain.kinds.get(call.tool) != "read":
-            answers, records = {}, {}
-            continue
-        earlier = answers.setdefault((call.tool, canonical(call.arguments)), observation)
-        if not same_answer(earlier, observation):
-            detail = f"{call.tool} again: {first_difference(earlier, observation)}"
-            yield Reason("contradicts_observation", at, detail)
-        else:
-            yield from records_again(call, at, parsed(observation), records)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trajgen.filters.world import is_failure
+from trajgen.filters.answers import is_failure
 from trajgen.records import Call, Domain, Json, Seed, calls_of
 
 

@@ -1,0 +1,1 @@
+"""Measurements of the package; not part of the wheel."""
