@@ -413,14 +413,15 @@ def test_the_last_turn_may_end_it() -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 4])
 def test_too_many_tool_calls(most: int) -> None:
-    row = play(looping(), limits={"tool_calls": most})
+    row = play(looping(), limits={"tool_calls": most}, filters=["structure"])
     assert row.n_tool_calls == most
     assert row.scores["ended"] == "tool_calls"
     assert "too_long" in row.reasons
 
 
 def test_no_more_tokens() -> None:
-    row = play(looping(), limits={"tokens": 4000, "tool_calls": 1000})
+    limits = {"tokens": 4000, "tool_calls": 1000}
+    row = play(looping(), limits=limits, filters=["structure"])
     assert row.scores["ended"] == "tokens"
     assert "too_long" in row.reasons
     assert 2 < row.n_tool_calls < 1000
@@ -428,7 +429,7 @@ def test_no_more_tokens() -> None:
 
 def test_a_conversation_that_ended_over_the_limit_is_too_long() -> None:
     answers = looked(agent=[agent("I see that your order W101 is pending, as it should be.")])
-    answers["user"] = [user("How does W101 stand?"), done()]
+    answers["user"] = [user("How does W101 stand?"), done(outcome="refusal")]
     assert play({role: list(given) for role, given in answers.items()}).reasons == ()
     row = play(answers, limits={"tokens": 64})
     assert row.n_tokens > 64
@@ -793,3 +794,18 @@ def test_prompts_only_grow_over_whole_seeds(domain: str) -> None:
                     checked += 1
                 before = (*stem, {"role": "assistant", "content": completion.text})
     assert checked > 100
+
+
+def test_a_rollout_that_goes_in_circles_ends_at_the_third_round() -> None:
+    look = {"say": "", "calls": [{"name": "cancel_order", "arguments": {"order_id": "W404"}}]}
+    no = {"applies": False, "why": "no", "effects": [], "observation": {"error": "no such order"}}
+    answers = {
+        "scenario": [{"instruction": "Cancel W404."}],
+        "user": [{"say": "Cancel W404 please.", "done": False, "outcome": "failure"}],
+        "agent": [look] * 9,
+        "world": [no] * 9,
+    }
+    found = play(answers)
+    assert (found.scores["ended"], found.n_tool_calls) == ("violation", 3)
+    assert found.reasons == ("repeated_call",)
+    assert reasons(found)[0] == ("repeated_call", 5)

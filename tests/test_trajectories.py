@@ -162,8 +162,9 @@ def talk(verdict: str, strategy: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("strategy", ["entity_swap", "new_scenario"])
-def test_success_without_a_call_where_the_seed_took_some_reaches_no_goal(strategy: str) -> None:
-    assert talk("success", strategy) == ("goal_not_reached",)
+@pytest.mark.parametrize("verdict", ["success", "failure"])
+def test_words_alone_where_the_seed_made_calls_reach_no_goal(verdict: str, strategy: str) -> None:
+    assert talk(verdict, strategy) == ("goal_not_reached",)
 
 
 def test_a_refusal_may_need_no_call() -> None:

@@ -18,6 +18,8 @@ from trajgen import schemas, script
 from trajgen.cast import Given, Question, speech
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
+from trajgen.filters import FAMILIES, select
+from trajgen.filters.tools import repeats
 from trajgen.judge import reviewed
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
@@ -137,6 +139,7 @@ class Rollout:
                 speech("user", self._render("agent.results", {"results": results}))
             )
             self._within_limits(given)
+            self._unless_looping()
 
     async def _ask_agent(self) -> Given:
         tools = self.domain.tools
@@ -202,6 +205,16 @@ class Rollout:
         if given.tokens >= self.limits.tokens:
             text = f"{given.tokens} tokens of {self.limits.tokens}"
             raise Ended("tokens", self._too_long(text))
+
+    def _unless_looping(self) -> None:
+        """End a rollout that goes in circles: what follows would be more of the same."""
+        if FAMILIES["tools"] not in select(self.stage.pipeline.filters):
+            return
+        played = Trajectory(
+            self.task.id, self.domain.name, tuple(self.messages), steps=tuple(self.steps)
+        )
+        for reason in repeats(played, self.domain):
+            raise Ended("violation", reason)
 
     def _too_long(self, text: str) -> Reason:
         return Reason("too_long", max(len(self.messages) - 1, 0), text)

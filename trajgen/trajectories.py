@@ -106,8 +106,8 @@ def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
         reasons.append(Reason("too_long", None, f"{trajectory.n_tokens} tokens of {most}"))
     if copy := copy_of_seed(trajectory, seed):
         reasons.append(copy)
-    if _nothing_done(trajectory, seed):
-        what = "ends in success without a call, where its seed needs some"
+    if end.how == "done" and _nothing_done(trajectory, seed):
+        what = f"ends in {trajectory.outcome} without a call, where its seed made some"
         reasons.append(Reason("goal_not_reached", None, what))
     reasons += stage.benchmarks.check(trajectory, domain)
     if not reasons and trajectory.outcome not in stage.pipeline.keep:
@@ -117,9 +117,9 @@ def _reasons(stage: Stage, trajectory: Trajectory, end: End) -> list[Reason]:
 
 
 def _nothing_done(trajectory: Trajectory, seed: Seed) -> bool:
-    """Whether a wish is said to be fulfilled by words alone: every strategy asks for wishes
-    that tools serve, so where the seed took calls a success does."""
-    words_alone = trajectory.outcome == "success" and not trajectory.n_tool_calls
+    """Whether a wish was fulfilled, or given up, by words alone: every strategy asks for wishes
+    that tools serve, so where the seed made calls only a refusal needs none."""
+    words_alone = trajectory.outcome != "refusal" and not trajectory.n_tool_calls
     return words_alone and any(calls_of(seed.messages))
 
 

@@ -102,6 +102,8 @@ def _stored(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -
 def _bare(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
     own = trajectory.state_initial
     state = overlay(domain.state, own if isinstance(own, dict) else None)
+    if state is None:
+        return  # nobody knows what the calls found
     for call, at, observation in found:
         failed = is_failure(observation, domain)
         if at is None or (failed and is_planned(observation)):

@@ -46,7 +46,7 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
             yield from _one_call(raw, index, schemas, known)
     yield from _answers(trajectory.messages)
     yield from _written(trajectory.messages, schemas)
-    yield from _repeats(trajectory, domain)
+    yield from repeats(trajectory, domain)
 
 
 def declared(tools: Sequence[Any]) -> dict[str, Json]:
@@ -209,7 +209,7 @@ def _written(messages: Sequence[Any], schemas: Mapping[str, Json]) -> Iterator[R
             yield Reason("unanswered_call", index, f"a call of {first['name']} written as text")
 
 
-def _repeats(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
+def repeats(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """Loops without a user turn inside: the same read twice, the same 1-3 calls thrice.
 
     A call that failed may be tried again; a planned fault does not count at all, and a
