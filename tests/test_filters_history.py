@@ -196,6 +196,10 @@ def test_done_twice() -> None:
     put, opened = ("put_on", {"thing": "book"}, "ok"), ("open", {"thing": "crate"}, "It opens.")
     assert found(taken, opened, taken) == [("precondition_violated", 5)]
     assert found(taken, put, taken) == []
+    rate = ("exchange_currency", {"amount": 100, "to": "EUR"}, "91.5")
+    assert found(rate, ("search", {"query": "q"}, "-"), rate) == []
+    lock = [("lockDoors", {"unlock": u}, "ok") for u in (False, True, False)]
+    assert found(*lock) == []
     unlocked = ("unlock", {"thing": "crate"}, "Click.")
     assert found(opened, unlocked, opened) == [("precondition_violated", 5)]
     assert found(opened, ("close", {"thing": "crate"}, "It closes."), opened) == []

@@ -108,7 +108,7 @@ class Observed:
             self.claims.pop(name, None)
         self.writes.append(call)
         records = list(self._known(direct))
-        if not any(map(_telling, direct)) or not records:
+        if not any(map(is_telling, direct)) or not records:
             self._forget()
             return
         linked = set().union(*map(strings_in, records))
@@ -172,11 +172,12 @@ def _counts(name: str) -> bool:
     return (name.isdecimal() and len(name) < 4) or is_when(name.casefold())
 
 
-def _telling(name: str) -> bool:
+def is_telling(name: str) -> bool:
+    """Whether a name looks like an id: digits, `_` or `@` in it."""
     return any(map(str.isdecimal, name)) or "_" in name or "@" in name
 
 
 def _reaches(names: Set[str], text: str, direct: Set[str], linked: Set[str]) -> bool:
     if not names.isdisjoint(direct) or not names.isdisjoint(linked):
         return True
-    return any(name in text for name in direct if len(name) > 3 or _telling(name))
+    return any(name in text for name in direct if len(name) > 3 or is_telling(name))

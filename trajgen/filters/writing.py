@@ -14,7 +14,7 @@ from functools import lru_cache
 from trajgen.filters.answers import words_of
 from trajgen.filters.claims import SETS, Before, claim, made_otherwise, unmet
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in
-from trajgen.filters.observed import Heard, Observed, Word
+from trajgen.filters.observed import Heard, Observed, Word, is_telling
 from trajgen.filters.views import Identity, difference
 from trajgen.ids import canonical
 from trajgen.pointers import equal
@@ -22,6 +22,7 @@ from trajgen.records import Call, Json, Reason
 
 _ENDS = frozenset({"cancel", "delete", "terminate", "close", "archive", "deactivate"})
 _ONCE = _ENDS | {"return", "exchange", "redeem", "open", "unlock", "lock", "take"}
+_BY_HAND = frozenset({"open", "close", "unlock", "lock", "take"})  # of things without an id
 _UNDONE = {
     "open": {"close", "shut", "lock"},
     "close": {"open", "reopen", "create"},
@@ -87,14 +88,15 @@ def repeated(heard: Heard, observed: Observed) -> Iterator[Reason]:
     """What can be done once, done twice, with nothing in between that undoes it."""
     call = heard.call
     verb = words_of(call.tool)[0] if words_of(call.tool) else ""
-    mine = _essence(call, verb) if verb in _ONCE else ""
+    told = any(map(is_telling, heard.names))
+    mine = _essence(call, verb) if verb in _ONCE and (told or verb in _BY_HAND) else ""
     for write in reversed(observed.writes) if mine else ():
         earlier = write.call
         if earlier.tool == call.tool and _essence(earlier, verb) == mine:
             detail = f"{call.tool} worked at message {earlier.message} already: {mine[:100]}"
             yield Reason("precondition_violated", call.message, detail)
             return
-        if _undoes(write, heard, verb):
+        if _undoes(write, heard, verb) or (earlier.tool == call.tool and not told):
             return
 
 
