@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trajgen.errors import InputError
-from trajgen.filters.structure import exchanges, role_of, text_of
+from trajgen.filters.exchanges import exchanges
+from trajgen.filters.structure import role_of, text_of
 from trajgen.ids import canonical, digest
 from trajgen.importers import import_source, is_source
 from trajgen.importers.openai import Problem, normalised

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from trajgen.errors import InputError
 from trajgen.filters import declared, grounding, structure, text, tools, values, world
+from trajgen.filters.exchanges import read_once
 from trajgen.loading import load_object
 from trajgen.records import Domain, Reason, Trajectory
 
@@ -64,7 +65,9 @@ def check(
 
     What breaks early often breaks more behind it, so the first reason is the one to read.
     """
-    found = [reason for filter_ in select(tuple(names)) for reason in filter_(trajectory, domain)]
+    chosen = select(tuple(names))
+    with read_once(trajectory.messages):
+        found = [reason for filter_ in chosen for reason in filter_(trajectory, domain)]
     return sorted(found, key=_place) if len(found) > 1 else found
 
 

@@ -15,7 +15,8 @@ from trajgen.declared import Result
 from trajgen.declared.writes import MAX_DEPTH, depth
 from trajgen.faults import is_planned
 from trajgen.filters.answers import is_failure
-from trajgen.filters.structure import Exchange, exchanges, parsed
+from trajgen.filters.exchanges import Exchange, exchanges
+from trajgen.filters.structure import parsed
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, equal, overlay

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from trajgen.filters.exchanges import exchanges
 from trajgen.filters.spellings import is_when, known_id, known_number, spelled, stands
-from trajgen.filters.structure import exchanges, parsed, role_of, text_of
+from trajgen.filters.structure import parsed, role_of, text_of
 from trajgen.filters.tools import declared
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING

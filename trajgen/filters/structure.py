@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from trajgen.pointers import MISSING
-from trajgen.records import Call, Domain, Json, Reason, Trajectory
+from trajgen.records import Domain, Json, Reason, Trajectory
 
 ROLES = ("system", "user", "assistant", "tool")
 LIMITS = {"turns": "turns", "tool_calls": "tool calls", "tokens": "tokens"}
@@ -37,14 +37,6 @@ _UNFINISHED = _DANGLING | frozenset(  # no statement of an assistant ends in the
     | {"we", "they", "he", "she", "not", "no", "every", "each", "any", "some", "these", "those"}
     | {"that", "this", "very", "per", "via", "about"}
 )
-
-
-class Exchange(NamedTuple):
-    """A well-formed call and its answer; `at` is the tool message, None when unanswered."""
-
-    call: Call
-    at: int | None
-    observation: str
 
 
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
@@ -79,17 +71,6 @@ def raw_calls(message: Any) -> list[Any]:
     return calls if isinstance(calls, list) else []
 
 
-def exchanges(messages: Sequence[Any]) -> list[Exchange]:
-    """Each well-formed call with the first tool message behind it that has its id."""
-    found: list[Exchange] = []
-    for index, message in enumerate(messages):
-        if isinstance(message, dict) and "tool_calls" in message:
-            made = [call for raw in raw_calls(message) if (call := _call(raw, index))]
-            answers = _answers_behind(messages, index) if made else {}
-            found += [Exchange(call, *answers.get(call.id, (None, ""))) for call in made]
-    return found
-
-
 def parsed(text: str) -> Json:
     """The JSON object or array that `text` is, or MISSING. Shared: do not change it."""
     start = text.lstrip()[:1]
@@ -112,28 +93,6 @@ def unterminated(text: str) -> bool:
     if quote == '"' and quote in rest:
         return True
     return rest.count("{") > rest.count("}") or rest.count("[") > rest.count("]")
-
-
-def _call(raw: Any, index: int) -> Call | None:
-    function = raw.get("function") if isinstance(raw, dict) else None
-    if not isinstance(function, dict):
-        return None
-    name, arguments, id_ = function.get("name"), function.get("arguments"), raw.get("id")
-    if not isinstance(name, str) or not isinstance(arguments, dict):
-        return None
-    return Call(id_ if isinstance(id_, str) else "", name, arguments, index)
-
-
-def _answers_behind(messages: Sequence[Any], index: int) -> dict[str, tuple[int, str]]:
-    answers: dict[str, tuple[int, str]] = {}
-    for at in range(index + 1, len(messages)):
-        message = messages[at]
-        if not isinstance(message, dict) or message.get("role") != "tool":
-            break
-        id_ = message.get("tool_call_id")
-        if isinstance(id_, str):
-            answers.setdefault(id_, (at, text_of(message)))
-    return answers
 
 
 @lru_cache(maxsize=512)

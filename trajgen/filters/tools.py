@@ -14,14 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from trajgen.filters.answers import is_failure
-from trajgen.filters.structure import (
-    Exchange,
-    exchanges,
-    parsed,
-    raw_calls,
-    role_of,
-    text_of,
-)
+from trajgen.filters.exchanges import Exchange, exchanges
+from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory

@@ -25,7 +25,8 @@ from benchmarks.detection.editing import (
     with_inserted,
     worked,
 )
-from trajgen.filters.structure import Exchange, parsed
+from trajgen.filters.exchanges import Exchange
+from trajgen.filters.structure import parsed
 from trajgen.records import Domain, Json, Trajectory
 
 SAYS = ("contradicts_observation", "contradicts_state")
