@@ -78,6 +78,7 @@ def test_the_same_calls_are_too_much(tmp_path: Path) -> None:
     assert known.check(said("Go."), DOMAIN) == []
 
 
+@pytest.mark.slow
 def test_of_an_import_the_writing_calls_are_the_goal() -> None:
     loaded = load_seeds(("tau2:airline",))
     (domain,) = loaded.domains.values()

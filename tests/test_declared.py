@@ -561,6 +561,7 @@ PLAIN = "writes: {path: '/{id}', value: '{data}'}\nreads: /{id}"
 ids = st.sampled_from(["a", "b", "a/b", "m~n", "", "0", "-", "{id}", 0, 1.5, None, True])
 
 
+@pytest.mark.slow
 @given(STATES, ids, st.dictionaries(st.sampled_from(ARGUMENTS[1:]), VALUES), st.booleans())
 @settings(max_examples=400, deadline=None)
 def test_no_state_and_no_arguments_raise(state: Any, id: Any, more: Any, plain: bool) -> None:

@@ -60,6 +60,7 @@ def test_between_any_two_states(old: Any, new: Any) -> None:
     check(old, new)
 
 
+@pytest.mark.slow
 @given(LARGER_STATES, LARGER_STATES)
 def test_between_states_with_large_collections(old: Any, new: Any) -> None:
     check(old, new)

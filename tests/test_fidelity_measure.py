@@ -409,11 +409,11 @@ def test_what_works_in_the_model_works_in_the_real_world(engine: Actor) -> None:
 
 
 def obliging(request: Request) -> Any:
-    """Shipped or not: the model's world cancels whatever it is asked to."""
+    """Whoever asks: the model's world cancels whatever it is asked to."""
     found = roles(request)
     if request.role == "agent" and found["calls"]:
-        found["calls"][0]["arguments"] = {"user_id": "ana_11", "order_id": "R1002"}
-    if request.role == "world" and request.context["call"]["arguments"].get("order_id") == "R1002":
+        found["calls"][0]["arguments"] = {"user_id": "bob_22", "order_id": "R1001"}
+    if request.role == "world" and request.context["call"]["arguments"].get("user_id") == "bob_22":
         effect = bazaar.effect("set", "/orders/R1001/status", "cancelled")
         return {"applies": True, "why": "", "effects": [effect], "observation": {"ok": True}}
     return found

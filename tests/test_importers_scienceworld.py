@@ -48,6 +48,7 @@ def test_sources() -> None:
     assert list(tasks.chosen("boil"))[:2] == ["boil-0", "boil-1"]
 
 
+@pytest.mark.slow
 def test_a_run_plays_in_the_real_laboratory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

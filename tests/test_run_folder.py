@@ -308,6 +308,7 @@ def test_a_plan_out_of_order_is_refused(tmp_path: Path) -> None:
         list(plan_tasks(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_a_short_or_unreadable_shard(tmp_path: Path) -> None:
     path, stop, seen, wrong = tmp_path / "run", threading.Event(), set(), []
 

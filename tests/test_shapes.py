@@ -201,6 +201,7 @@ def test_no_real_effect_of_ours_is_refused_by_what_the_other_seeds_show(source: 
         assert false_refusals(domain, seed, shape_of(domain, others)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["tau2:airline", "tau2:retail"])
 def test_no_real_effect_of_tau2_is_refused_by_the_state_alone(source: str) -> None:
     loaded = load_seeds((source,))

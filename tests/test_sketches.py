@@ -56,6 +56,7 @@ def test_a_copy_with_every_fourth_word_changed_is_none() -> None:
         assert not near(seed.messages, changed(seed.messages, words // 4, draw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [*OURS, "tau2:airline", "tau2:retail"])
 def test_no_two_seeds_are_near_copies(source: str) -> None:
     known = Copies(0.98)

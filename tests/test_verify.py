@@ -75,11 +75,13 @@ def sweep(path: Path, tmp_path: Path, damage: Damage, times: int, missing: list[
         shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, flipped])
 def test_a_damaged_shard_of_a_finished_run(whole: Path, tmp_path: Path, damage: Damage) -> None:
     sweep(whole, tmp_path, damage, 40, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, flipped])
 def test_a_damaged_shard_of_a_run_underway(part: Path, tmp_path: Path, damage: Damage) -> None:
     assert verify(part) == []

@@ -65,6 +65,7 @@ def play(server: Server) -> Iterator[Play]:
         yield game
 
 
+@pytest.mark.slow
 def test_the_gold_path_played_through_the_world_completes_the_task() -> None:
     world = make_world(config())
     assert (world.name, world.takes_state) == ("scienceworld:all", False)

@@ -87,6 +87,7 @@ def recorded(seed: Seed) -> dict[str, str]:
 # what it answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOMAINS)
 def test_every_call_of_every_seed_is_answered_as_recorded(name: str) -> None:
     for seed in imported(name).seeds:
@@ -353,6 +354,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return trajgen.run(REPO / "pipelines/tau2_retail_real.yaml", folder, 48, faulty)
 
 
+@pytest.mark.slow
 def test_a_pipeline_runs_in_the_real_environment(rows: Any) -> None:
     counted = rows.status()
     assert counted["kept"] + counted["rejected"] + counted["dead"] == counted["done"] == 48
@@ -368,6 +370,7 @@ def test_no_real_answer_is_rejected_as_a_wrong_world(rows: Any) -> None:
     assert set(rows.yield_table().index) & WORLD_CODES == set()
 
 
+@pytest.mark.slow
 def test_a_row_holds_what_was_touched_and_replays(rows: Any) -> None:
     for kept in rows:
         replay = Ledger(kept.state_initial)

@@ -235,6 +235,7 @@ def test_an_unknown_domain_names_the_known_ones() -> None:
         make_world(config("palace"))
 
 
+@pytest.mark.slow
 def test_the_cache_holds_whole_games_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,10 +173,12 @@ def clean_process(*arguments: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_killed_at_every_step(root: Path) -> None:
     assert clean_process("sweep", str(root)) >= 100
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(root: Path) -> None:
     assert clean_process("repeated", str(root), "60") >= 60
 
@@ -221,6 +223,7 @@ def failing(root: Path, ending: Ending, expected: type[BaseException], stride: i
 FAILURES = [(_full, CommitError), (_interrupted, KeyboardInterrupt)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "expected"), FAILURES)
 def test_failing_at_every_second_step(
     root: Path, ending: Ending, expected: type[BaseException]
