@@ -238,9 +238,10 @@ def test_a_refused_step_was_not_applied() -> None:
     assert found(made) == [("contradicts_state", 3)]
 
 
-def test_a_real_environment_may_write_what_was_there() -> None:
+@pytest.mark.parametrize("source", ["real", "code"])
+def test_code_and_real_environments_may_write_what_was_there(source: Any) -> None:
     good = with_step(1, effects=(), state_after=played().steps[1].state_before)
-    steps = [replace(step, source="real") for step in good.steps]
+    steps = [replace(step, source=source) for step in good.steps]
     steps[2] = replace(
         steps[2], state_before=steps[1].state_after, state_after=steps[1].state_after
     )

@@ -157,12 +157,13 @@ def _rejudged(
         return
     if exchange is None or exchange.at is None:
         return
-    real = step.source == "real"  # a real environment may write what was there already
+    real = step.source == "real"
+    sure = step.source != "model"  # code and real environments may write what was there already
     for reason in judge(
         domain, exchange.call, step.applies, step.effects, exchange.observation, ledger, real
     ):
         at = exchange.at if reason.code == "contradicts_state" else reason.at
-        if not (real and reason.code == "effect_missing"):
+        if not (sure and reason.code == "effect_missing"):
             yield replace(reason, at=at)
 
 
