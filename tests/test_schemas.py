@@ -602,3 +602,16 @@ def test_any_text_is_an_answer_or_refused(text: str) -> None:
 def test_what_can_be_stored_is_read_back(value: dict[str, int]) -> None:
     assert parse_json(json.dumps(value)) == value
     assert parse_json(json.dumps(value, ensure_ascii=False)) == value
+
+
+def test_a_guide_lets_paths_begin_only_as_pointers_do() -> None:
+    answer = {"applies": True, "why": "", "observation": "ok"}
+    fits = answer | {"effects": [{"op": "remove", "path": "/orders/W1"}]}
+    misfit = answer | {"effects": [{"op": "remove", "path": "W1"}]}
+    guide, held_to = world_answer("write", False, guide=True), world_answer("write", False)
+    assert validator(guide).is_valid(fits)
+    assert not validator(guide).is_valid(misfit)
+    assert validator(held_to).is_valid(misfit)  # the ledger tells what is wrong with it
+    plan = {"instruction": "You want W1.", "effects": misfit["effects"], "goal": []}
+    assert not validator(scenario(True, True, guide=True)).is_valid(plan)
+    assert validator(scenario(True, True, guide=False)).is_valid(plan)

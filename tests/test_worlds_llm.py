@@ -442,3 +442,10 @@ def test_without_a_state_an_answer_is_held_against_what_was_observed() -> None:
     second = asyncio.run(episode.step(again))
     assert (second.attempts, second.verdicts) == (2, ())  # the first try contradicted itself
     assert "contradicts_observation" in prompt(actor.requests[-1])
+
+
+def test_a_tool_without_results_answers_in_the_form_of_the_others() -> None:
+    examples = Examples(DOMAIN, [SEED])
+    assert examples.in_json("get_order")
+    assert examples.in_json("a_tool_that_no_seed_calls")
+    assert not Examples(DOMAIN, []).in_json("get_order")

@@ -121,12 +121,19 @@ def _object(**properties: Json) -> dict[str, Json]:
 
 
 STRING: dict[str, Json] = {"type": "string"}
-EFFECT = {**_object(op={"enum": list(OPS)}, path=STRING, value={}), "required": ["op", "path"]}
+POINTER = STRING | {"pattern": "^/"}
+
+
+def _effect(path: Json) -> dict[str, Json]:
+    return {**_object(op={"enum": list(OPS)}, path=path, value={}), "required": ["op", "path"]}
+
+
+EFFECT, EFFECT_GUIDE = _effect(STRING), _effect(POINTER)  # what is wrong is told by the ledger
 CONDITION: dict[str, Json] = {
-    "anyOf": [_object(path=STRING, **{test: {}}) for test in CONDITIONS]
+    "anyOf": [_object(path=POINTER, **{test: {}}) for test in CONDITIONS]
 }  # of a goal
 USER = _object(
-    say=STRING, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
+    say=POINTER, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
 )
 USER_FIRST = _object(**{**USER["properties"], "done": {"const": False}})  # they begin
 INSTRUCTION_CHARS = 600  # two to five sentences
@@ -141,7 +148,8 @@ def scenario(may_change_state: bool, may_state_goal: bool, guide: bool) -> dict[
     """
     properties = {"instruction": STRING | {"maxLength": INSTRUCTION_CHARS} if guide else STRING}
     if may_change_state:
-        properties["effects"] = {"type": "array", "items": EFFECT, "maxItems": 6}
+        items = EFFECT_GUIDE if guide else EFFECT
+        properties["effects"] = {"type": "array", "items": items, "maxItems": 6}
     required = list(properties) if guide else ["instruction"]
     if may_state_goal:
         items = CONDITION if guide else {"type": "object"}  # what is wrong is told in words
@@ -187,13 +195,18 @@ def call_problems(calls: list[dict[str, Json]], tools: Iterable[Tool], at: int) 
     return problems
 
 
-def world_answer(kind: str | None, json_observation: bool) -> dict[str, Json]:
-    """The world model's answer to one call; a read is given no room for effects."""
+def world_answer(kind: str | None, json_observation: bool, guide: bool = False) -> dict[str, Json]:
+    """The world model's answer to one call; a read is given no room for effects. As a `guide`
+    it lets paths begin only as pointers do."""
     most = 0 if kind == "read" else 8
     return _object(
         applies={"type": "boolean"},
         why=STRING,
-        effects={"type": "array", "items": EFFECT, "maxItems": most},
+        effects={
+            "type": "array",
+            "items": EFFECT_GUIDE if guide else EFFECT,
+            "maxItems": most,
+        },
         observation={"type": ["object", "array"]} if json_observation else STRING,
     )
 

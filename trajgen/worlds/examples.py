@@ -52,9 +52,11 @@ class Examples:
         return list(self._by_tool.get(call.tool, {}).values())
 
     def in_json(self, tool: str) -> bool:
-        """Whether every known result of `tool` is a JSON object or array."""
-        known = self._by_tool.get(tool, {})
-        return bool(known) and all(_is_structure(e.observation) for e in known.values())
+        """Whether every known result of `tool` is a JSON object or array; of a tool without
+        any, whether every result of the others is."""
+        known = [self._by_tool[tool]] if tool in self._by_tool else self._by_tool.values()
+        results = [example for by_text in known for example in by_text.values()]
+        return bool(results) and all(_is_structure(e.observation) for e in results)
 
 
 def _overlap(left: dict[str, Json], right: dict[str, Json]) -> float:

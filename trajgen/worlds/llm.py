@@ -92,13 +92,13 @@ class LlmEpisode:
             return coded
         examples, tool = self.world.examples[self.scene.domain.name], call.tool
         self.asked = self._prompt(call, examples)
-        schema = world_answer(self.scene.domain.kinds.get(tool), examples.in_json(tool))
+        kind, in_json = self.scene.domain.kinds.get(tool), examples.in_json(tool)
         question = Question(
             role="world",
             key=call.id,
             messages=(*self.messages, speech("user", self.asked)),
-            guide=schema,
-            schema=schema,
+            guide=world_answer(kind, in_json, guide=True),
+            schema=world_answer(kind, in_json),
             context=self._context(call),
         )
         given, agreement = await self._given(call, question)
