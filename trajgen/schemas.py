@@ -133,7 +133,7 @@ CONDITION: dict[str, Json] = {
     "anyOf": [_object(path=POINTER, **{test: {}}) for test in CONDITIONS]
 }  # of a goal
 USER = _object(
-    say=POINTER, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
+    say=STRING, done={"type": "boolean"}, outcome={"enum": ["success", "refusal", "failure"]}
 )
 USER_FIRST = _object(**{**USER["properties"], "done": {"const": False}})  # they begin
 INSTRUCTION_CHARS = 600  # two to five sentences
