@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.conversations import ORDER, SHOP, STATE, calls, codes, result, says, trajectory, user
 from trajgen.filters.answers import is_failure
+from trajgen.filters.views import difference
 from trajgen.filters.world import check, judge
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Reason, Step, Trajectory
@@ -336,3 +337,26 @@ def test_judge_never_fails_and_never_changes_the_ledger(
     first = judge(SHOP, call, applies, effects, observation, ledger)
     assert first == judge(SHOP, call, applies, effects, observation, ledger)
     assert ledger.hash == before
+
+
+LEGS = [{"flight_number": "HA1", "date": "2027-05-01"}, {"flight_number": "HA2", "date": "d"}]
+
+
+@pytest.mark.parametrize(
+    ("shown", "differs"),
+    [
+        (LEGS, False),
+        (LEGS[::-1], False),
+        (LEGS[:1], False),  # a view may leave out
+        ([{**LEGS[0], "seat": "4A"}], False),  # and add fields
+        ([{"flight_number": "HA9", "date": "2027-05-01"}], True),  # but not make items up
+        ([*LEGS, {"flight_number": "HA3", "date": "d"}], True),
+        ([{"name": "Ann"}], False),  # nothing in common: another view
+    ],
+)
+def test_objects_of_a_list_are_those_of_the_state(shown: list[Any], differs: bool) -> None:
+    assert bool(difference(shown, LEGS, "/trips/T1/flights", True)) is differs
+
+
+def test_objects_of_a_list_may_differ_from_those_that_were_seen_before() -> None:
+    assert difference([{"flight_number": "HA9"}], LEGS, "/flights", False) == ""

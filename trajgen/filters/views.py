@@ -22,6 +22,7 @@ Record = dict[str, Json]
 Identity = tuple[str, str]  # field and value of an id, as in ("order_id", "W1")
 
 MOST_RECORDS = 20  # records of one observation that are compared
+_COMPARED = 400  # pairs of objects of two lists
 
 
 def against_state(
@@ -123,6 +124,8 @@ def difference(seen: Json, known: Json, path: str, strict: bool, text_numbers: b
         return "" if canonical(seen) == canonical(known) else _differs(path, known, seen)
     elif types == ("array", "array"):
         pairs = _aligned(seen, known)
+        if strict and (stranger := _stranger(seen, known, text_numbers)) is not MISSING:
+            return _differs(path, known, stranger)
     elif "null" not in types and not {"object", "array"}.isdisjoint(types):
         return ""
     elif types[0] != types[1]:
@@ -142,6 +145,19 @@ def _aligned(seen: list[Json], known: list[Json]) -> list[tuple[Json, Json, str]
     """Items of both lists that carry the same id, where that id is theirs alone."""
     ours, theirs = _by_id(seen), _by_id(known)
     return [(ours[id_], theirs[id_], id_[1]) for id_ in ours if id_ in theirs]
+
+
+def _stranger(seen: list[Json], known: list[Json], text_numbers: bool) -> Json:
+    """The first object of `seen` that agrees with none of `known`; MISSING without one. A view
+    may leave items out, and does not make any up."""
+    if len(seen) * len(known) > _COMPARED:
+        return MISSING
+    for item in seen:
+        if isinstance(item, dict) and all(
+            difference(item, other, "", False, text_numbers) for other in known
+        ):
+            return item
+    return MISSING
 
 
 def _by_id(items: list[Json]) -> dict[tuple[str, str], Json]:
