@@ -72,7 +72,7 @@ def judged(call: Call, applies: bool, effects: Any, observation: Any) -> list[st
             True,
             [],
             {**ORDER, "items": [{"sku": "MUG-42", "quantity": 9}]},
-            [],  # no key there is an id: such lists are another view
+            ["contradicts_state"],  # no key there is an id, yet no item of the state fits
         ),
         (CANCEL, True, CANCELLED, {**ORDER}, ["contradicts_state"]),
     ],
