@@ -25,6 +25,7 @@ def pipeline_data(script: dict[str, Any] | None = None, **changes: Any) -> dict[
         "max_tasks": 12,
         "engines": {"main": engine},
         "roles": {"user": "main", "agent": "main", "world": "main"},
+        "world": {"declared": False},  # else code would answer every call of household
         "variations": {"personas": PERSONAS},
         "shards": {"rows": 4},
         "cluster": {"address": "inline"},
