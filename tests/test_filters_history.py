@@ -120,6 +120,7 @@ def test_the_items_of_a_list_are_the_same_in_the_same_view() -> None:
         (("get_order", W1), {"order": OTHER}, 2),
         (("get_order", W1), {"id": "W1002", "status": "pending"}, 2),
         (("cancel_order", CANCEL), {"order": {"order_id": "W1002"}, "note": "ok"}, 2),
+        (("merge", {"order_id": "W1001", "from_id": "W1002"}), {"order_id": "W1002"}, 2),
     ],
 )
 def test_an_answer_about_another_entity(made: Any, shown: Any, at: int) -> None:

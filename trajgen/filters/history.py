@@ -159,10 +159,21 @@ def _another(heard_: Heard) -> Iterator[Reason]:
         shown = [(key, whole[key]) for key in _fields_of(call, field) if key in whole][:1]
         shown += [] if shown else [(field, row[field]) for row in _rows(data, field)]
         for key, other in shown:
-            if is_id(key, other) and plain(other) != plain(value) and plain(other) not in names:
+            if not is_id(key, other) or plain(other) == plain(value):
+                continue
+            if plain(other) not in names or (key in whole and not _renamed(call, field, other)):
                 detail = f"/{key}: expected {canonical(value)}, found {canonical(other)}"
                 yield Reason("contradicts_observation", at, f"{call.tool} {detail}"[:300])
                 return
+
+
+def _renamed(call: Call, field: str, shown: Json) -> bool:
+    """Whether the call itself gives what `field` names the id that is shown (`new_order_id`)."""
+    return any(
+        key != field and key.endswith(field) and plain(value) == plain(shown)
+        for key, value in call.arguments.items()
+        if is_id(key, value)
+    )
 
 
 def _about(data: Json, field: str) -> Record:
