@@ -11,7 +11,8 @@ def summary(run: Run) -> str:
     """The yield of a run as it is, and where to look next."""
     status = run.status()
     lines = [status_lines(status), *_short_of(run, status["kept"])]
-    return "\n".join([*lines, str(run.path), f"Read it: trajgen show {run.path}"])
+    which = "" if status["kept"] or not status["rejected"] else " --rejected"
+    return "\n".join([*lines, str(run.path), f"Read it: trajgen show {run.path}{which}"])
 
 
 def status_lines(status: dict[str, Json]) -> str:
