@@ -555,3 +555,20 @@ def test_why_places_are_empty(tmp_path: Path) -> None:
         asyncio.run(box[0].run())
     assert "no tasks left to begin" in told
     assert "trying tasks again that an engine died of" in told
+
+
+def test_workers_killed_in_a_row_do_not_bury_a_task_that_is_well(tmp_path: Path) -> None:
+    """Killed five times in a row, whatever is played: nobody is fatal twice alone for that."""
+    deaths = 0
+
+    def act(fake: Fake, _: list[Task]) -> Any:
+        nonlocal deaths
+        if deaths < 5 and fake.hand:
+            deaths += 1
+            raise EngineDead("killed")
+        return None
+
+    result = run(tmp_path, Play(act=act), restarts=9)
+    assert deaths == 5
+    assert result.causes == {}
+    complete(result)

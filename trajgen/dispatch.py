@@ -24,6 +24,7 @@ from trajgen.worker import Outcome, Report
 EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
 FATAL_ALONE = 2  # deaths of the engine with only this task in play
 TIMEOUTS = 3  # tries of a task that does not end in time
+APART = 16  # struck tasks that are tried before one that was fatal alone is tried again
 SHRINK = 8  # how much smaller each next group of struck tasks is
 
 
@@ -219,6 +220,8 @@ class Dispatch:
         if self._alone[task.id] >= FATAL_ALONE:
             self._strikes[task.id] -= 1  # the last try is counted by _bury itself
             self._bury(task, "engine", error.what)
+        elif alone:  # not again at once: somebody may be killing workers, whatever they play
+            self._struck.insert(APART, (task, 1))
         else:
             size = self.in_flight // SHRINK ** self._strikes[task.id]
             self._struck.appendleft((task, max(1, size)))  # smaller groups first: some end well
