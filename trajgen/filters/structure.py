@@ -16,6 +16,7 @@ from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 ROLES = ("system", "user", "assistant", "tool")
+_AFTER = {"system": ("user",), "user": ("assistant",), "tool": ("tool", "assistant")}
 LIMITS = {"turns": "turns", "tool_calls": "tool calls", "tokens": "tokens"}
 _CACHED = 65_536  # characters; a longer observation is parsed again each time
 
@@ -129,24 +130,23 @@ def _ended(trajectory: Trajectory) -> Iterator[Reason]:
 def _order(messages: Sequence[Any]) -> Iterator[Reason]:
     before, calling = "", False
     for index, message in enumerate(messages):
-        problem = _malformed(message) or _out_of_turn(role_of(message), before, calling, index)
+        role = role_of(message)
+        problem = _malformed(message) or _out_of_turn(role, before, calling, index)
         if problem:
             yield Reason("bad_role_order", index, problem)
-        if role_of(message) in ROLES:
-            before = role_of(message)
+        if role in ROLES:
+            before = role
         if before != "tool":
             calling = bool(raw_calls(message))
 
 
 def _out_of_turn(role: str, before: str, calling: bool, index: int) -> str:
     """Why `role` may not follow the role `before`; `calling`: calls are being answered."""
-    expected = {
-        "": ("user",) if index else ("user", "system"),
-        "system": ("user",),
-        "user": ("assistant",),
-        "tool": ("tool", "assistant"),
-        "assistant": ("tool",) if calling else ("user",),
-    }[before]
+    expected: tuple[str, ...]
+    if before == "assistant":
+        expected = ("tool",) if calling else ("user",)
+    else:
+        expected = _AFTER[before] if before else ("user",) if index else ("user", "system")
     if role in expected:
         return ""
     return f"expected {' or '.join(expected)}, found {role} after {before or 'nothing'}"
