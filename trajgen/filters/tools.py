@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -28,6 +29,7 @@ _OPEN = frozenset(  # keywords beside which an object's own list of properties i
     {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames"}
     | {"anyOf", "oneOf", "not", "if", "$ref", "dependentSchemas"}
 )
+_REMEMBERED = 1024  # schemas kept ready
 _SHOWN = 3  # violations reported of one call
 
 
@@ -66,9 +68,23 @@ def _one_call(
         )
         return
     if name not in known:
-        known[name] = _validator(canonical(schemas[name] or {}))
+        known[name] = _compiled(schemas[name])
     for problem in _problems(function.get("arguments"), known[name]):
         yield Reason("bad_arguments", index, f"{name} {problem}"[:300])
+
+
+_ready: OrderedDict[int, tuple[Json, Validator | None]] = OrderedDict()
+
+
+def _compiled(schema: Json) -> Validator | None:
+    """The validator of a declared schema. Known by identity, so that the schema of a domain is
+    made into text once and not for each trajectory; schemas are never changed in place."""
+    kept = _ready.get(id(schema))
+    if kept is None or kept[0] is not schema:
+        kept = _ready[id(schema)] = schema, _validator(canonical(schema or {}))
+        while len(_ready) > _REMEMBERED:
+            _ready.popitem(last=False)
+    return kept[1]
 
 
 def _near(name: str, schemas: Mapping[str, Json]) -> str:
