@@ -108,8 +108,8 @@ def _json_rows(path: Path, domain: Domain | None) -> Iterator[Row]:
 
 
 def _placed(row: dict[str, Json] | Problem, place: str, domain: Domain | None) -> Row:
-    """A row under its own id, or under its place in the file when it has none. Where code
-    answers tools, the row's own `state`, laid over the domain's, is where it began."""
+    """A row under its own id, or under its place in the file when it has none. Its own
+    `state`, laid over the domain's, is where it began."""
     if isinstance(row, Problem):
         return place, row
     id_ = str(row["id"]) if isinstance(row.get("id"), str | int) else place

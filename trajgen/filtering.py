@@ -41,8 +41,8 @@ def filter_source(
     `domain` that of the source is used, a run's by the seeds that it names, else a row is
     checked by its own tools. The trajectory is None when the row cannot be represented. A
     copy of an earlier row gets `exact_duplicate`, a near copy of one without reasons
-    `near_duplicate`. Raises InputError when there is nothing to
-    read, or when a run's seeds are gone.
+    `near_duplicate`. Raises InputError when there is nothing to read, or when a run's seeds
+    are gone.
     """
     filters.select(tuple(names))  # an unknown filter is an error before any row is read
     first_with: dict[bytes, str] = {}

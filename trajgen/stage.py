@@ -85,16 +85,19 @@ def make_stage(
 def check_world(config: WorldConfig, domains: Mapping[str, Domain]) -> None:
     """Raises InputError for an unknown kind of world, or one that cannot answer a domain."""
     if config.kind != "llm":
-        make_world(config)
+        _made_world(config, domains)
+
+
+def _made_world(config: WorldConfig, domains: Mapping[str, Domain]) -> World:
+    """A world that is no model; it may cost seconds to make."""
     if config.kind == "declared":
         every_tool_declared(domains)
+    return make_world(config)
 
 
 def _make_world(
     cast: Cast, examples: Mapping[str, Examples], shapes: Shapes, seeds: SeedSet
 ) -> World:
-    config = cast.pipeline.world
-    check_world(config, seeds.domains)
-    if config.kind == "llm":
+    if cast.pipeline.world.kind == "llm":
         return LlmWorld(cast, examples, shapes, cast.engine("world").model)
-    return make_world(config)
+    return _made_world(cast.pipeline.world, seeds.domains)
