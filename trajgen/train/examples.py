@@ -1,0 +1,234 @@
+"""What each role learns from: prompts exactly as rollouts make them, and the right answers.
+
+    world     every step of a run: the state, the call -> applies, effects, observation
+    agent     a conversation: each of its turns from what it had seen
+    user      an instruction: each of its turns, and the end
+    scenario  a conversation and its state -> another wish, and the goal that shows it fulfilled
+
+World examples come from the rows of runs (real transitions, or a model's that stood every
+check), the others from seeds or rows. Which are taken when there are more than wanted is drawn
+from the recipe's seed.
+
+Crash rule: pure but for what it reads; the same recipe and data give the same examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from trajgen.cast import speech
+from trajgen.cluster import make_local_engines
+from trajgen.corpora import run_domains
+from trajgen.errors import InputError
+from trajgen.goals import holds
+from trajgen.ids import canonical, content_id, sampling_seed, stream
+from trajgen.ledger import Ledger
+from trajgen.loading import find
+from trajgen.pipeline import Opened, open_pipeline
+from trajgen.records import Call, Domain, Message, Seed, Step, Task, Trajectory
+from trajgen.review.run import Run
+from trajgen.scenario import CHANGES_STATE, prompt
+from trajgen.seeds import SeedSet, load_seeds
+from trajgen.stage import Stage, make_stage
+from trajgen.train.recipe import DataConfig, Recipe
+from trajgen.views import agent_view, as_text, user_view
+from trajgen.worlds import Answer, Scene
+from trajgen.worlds.llm import LlmWorld, answer_text
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A chat of `role`: every assistant message in it is learnt, nothing else."""
+
+    role: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where examples come from: seeds with their domains, and of a run folder its rows."""
+
+    seeds: SeedSet
+    rows: Sequence[Trajectory] = ()
+
+
+def make_examples(recipe: Recipe, near: Path) -> list[Example]:
+    """The examples of every role that the recipe teaches, role by role.
+
+    Raises InputError when a source cannot be read, or has nothing that a role can learn from.
+    """
+    opened = open_pipeline(find(recipe.pipeline, near))
+    found: list[Example] = []
+    for role, data in recipe.data.taught().items():
+        sources = [load_source(source, near) for source in data.sources]
+        made = [example for source in sources for example in MAKERS[role](opened, source)]
+        if not made:
+            where = ", ".join(data.sources)
+            raise InputError(f"the role {role} can learn nothing from this", where, NEEDS[role])
+        found += drawn(role, made, data, recipe.seed)
+    return found
+
+
+def load_source(name: str, near: Path | None) -> Source:
+    """A run folder with its rows, or a domain folder or import source. Raises InputError."""
+    folder = Path(name).expanduser()
+    if (folder / "run.json").is_file():
+        return Source(SeedSet(run_domains(folder), (), ()), list(Run.open(folder)))
+    return Source(load_seeds((name,), near))
+
+
+def drawn(role: str, made: Sequence[Example], data: DataConfig, seed: int) -> list[Example]:
+    """At most as many examples as wanted, in a drawn order."""
+    most = len(made) if data.examples is None else min(data.examples, len(made))
+    return stream("examples", role, seed).sample(list(made), most)
+
+
+# What the world answers.
+
+
+def _world(opened: Opened, source: Source) -> Iterator[Example]:
+    stage = _stage(opened, source.seeds)
+    if not isinstance(stage.world, LlmWorld):
+        raise InputError(f"world.kind is {opened.pipeline.world.kind}", "pipeline", NEEDS["world"])
+    for row in source.rows:
+        domain = replace(source.seeds.domains[row.domain], semantics={})
+        yield from _steps(stage.world, domain, row)
+
+
+def _steps(world: LlmWorld, domain: Domain, row: Trajectory) -> Iterator[Example]:
+    """One example a step or, where the prompt holds the steps before, one a conversation; up to
+    the first step that does not stand, or was a planned fault and none of the world's."""
+    ledger = Ledger(row.state_initial or {})
+    seed = Seed(row.seed_id, domain.name, row.messages)
+    episode = world.begin(Scene(domain, seed, _task(seed, row.strategy, row.persona), ledger))
+    chat: tuple[Message, ...] = ()
+    for call, step, text in _lived(row):
+        why = "" if step.why in text else step.why  # said once is enough
+        answer = Answer(step.applies, why, step.effects, text, step.source)
+        said = answer_text(answer, episode.in_json(call))
+        chat = (*episode.asking(call), speech("assistant", said))
+        if not world.cast.pipeline.world.history:
+            yield Example("world", chat)
+        ledger.apply(step.effects)
+        episode.observe(call, answer)
+    if world.cast.pipeline.world.history and chat:
+        yield Example("world", chat)
+
+
+def _lived(row: Trajectory) -> Iterator[tuple[Call, Step, str]]:
+    """Each call of a row with its step and observation, while they are the world's own."""
+    observed = {m["tool_call_id"]: m["content"] for m in row.messages if m["role"] == "tool"}
+    calls = {call.id: call for call in row.calls()}
+    for step in row.steps:
+        if step.verdicts or step.fault is not None:
+            return
+        yield calls[step.call_id], step, observed[step.call_id]
+
+
+# What agent and user say.
+
+
+def _agent(opened: Opened, source: Source) -> Iterator[Example]:
+    prompts = opened.prompts
+    for domain, conversations in _conversations(source):
+        for index, messages in enumerate(conversations):
+            other = conversations[index - 1]
+            view = agent_view(prompts, domain, other, messages)
+            yield Example("agent", tuple(view))
+
+
+def _conversations(source: Source) -> Iterator[tuple[Domain, list[tuple[Message, ...]]]]:
+    """The conversations of each domain."""
+    for name, domain in source.seeds.domains.items():
+        seeds = [seed.messages for seed in source.seeds.seeds if seed.domain == name]
+        rows = [row.messages for row in source.rows if row.domain == name]
+        yield domain, seeds + rows
+
+
+def _user(opened: Opened, source: Source) -> Iterator[Example]:
+    for seed in _instructed(source.seeds.seeds):
+        domain, meta = source.seeds.domains[seed.domain], seed.meta
+        told, persona = str(meta["instruction"]), str(meta.get("persona", "plain"))
+        outcome = str(meta.get("outcome", "success"))
+        view = user_view(opened.prompts, domain, told, persona, seed.messages, outcome)
+        yield Example("user", tuple(view))
+
+
+# What a conversation may begin with.
+
+
+def _scenario(opened: Opened, source: Source) -> Iterator[Example]:
+    stage = _stage(opened, source.seeds)
+    for group in _by_state(source.seeds):
+        for seed in group:
+            yield from _openings(stage, seed, [other for other in group if other is not seed])
+
+
+def _by_state(seeds: SeedSet) -> list[list[Seed]]:
+    """Seeds that say what their user was told, together with those that begin as they do."""
+    groups: dict[str, list[Seed]] = {}
+    for seed in _instructed(seeds.seeds):
+        groups.setdefault(canonical([seed.domain, seed.state]), []).append(seed)
+    return list(groups.values())
+
+
+def _openings(stage: Stage, seed: Seed, others: Sequence[Seed]) -> Iterator[Example]:
+    """The seed's own wish in other words and, where its prompt shows what that is about, the
+    wish of another."""
+    told = {"instruction": seed.meta["instruction"]}
+    yield _opening(stage, _task(seed, "rephrase"), told)
+    draw = stream("openings", seed.id)
+    strategy = draw.choice(CHANGES_STATE)
+    task, ledger = _task(seed, strategy), stage.ledger(seed)
+    if not ledger.state:
+        return
+    asked = prompt(stage, task, ledger)
+    fitting = [other for other in others if _shown(asked[-1]["content"], other, ledger)]
+    if fitting:
+        other = draw.choice(fitting)
+        wish = {"instruction": other.meta["instruction"], "effects": [], "goal": list(other.goal)}
+        yield _opening(stage, task, wish)
+
+
+def _shown(text: str, other: Seed, ledger: Ledger) -> bool:
+    """Whether a prompt names all that the goal of `other` is about, which is still to be done
+    and was reached."""
+    reachable = other.goal and other.meta.get("outcome", "success") == "success"
+    if not reachable or all(holds(ledger.state, condition) for condition in other.goal):
+        return False
+    keys = {key for condition in other.goal for key in condition["path"].split("/")[1:]}
+    return all(f'"{key}"' in text for key in keys if ledger.relevant([key]))
+
+
+def _opening(stage: Stage, task: Task, answer: Mapping[str, object]) -> Example:
+    asked = prompt(stage, task, stage.ledger(stage.seeds[task.seed_id]))
+    return Example("scenario", (*asked, speech("assistant", as_text(answer))))
+
+
+def _instructed(seeds: Iterable[Seed]) -> Iterator[Seed]:
+    return (seed for seed in seeds if "instruction" in seed.meta)
+
+
+def _task(seed: Seed, strategy: str, persona: str = "plain") -> Task:
+    id_ = content_id("task", ["taught", seed.id, strategy])
+    chance = sampling_seed(id_)
+    return Task(id_, 0, seed.domain, seed.id, strategy, persona, "", "", chance)
+
+
+def _stage(opened: Opened, seeds: SeedSet) -> Stage:
+    """What rollouts of the recipe's pipeline share; its engines are never started."""
+    return make_stage(
+        opened.pipeline, seeds, opened.prompts, make_local_engines(opened.pipeline), "taught"
+    )
+
+
+MAKERS = {"world": _world, "agent": _agent, "user": _user, "scenario": _scenario}
+NEEDS = {
+    "world": "Name the folder of a run with `world: {kind: llm}`, or one that "
+    "`trajgen explore` has made.",
+    "agent": "Name seeds or a run folder.",
+    "user": "Name seeds that say in meta.instruction what their user was told.",
+    "scenario": "Name seeds that say in meta.instruction what their user was told.",
+}
