@@ -63,9 +63,18 @@ def shown_state(
     state = ledger.state
     if not state:
         return None
+    paths = shown_paths(ledger, call, fields, reads)
+    return state if paths == [""] else excerpt(state, paths)
+
+
+def shown_paths(
+    ledger: Ledger, call: Call, fields: Fields | None = None, reads: bool = False
+) -> list[str]:
+    """Pointers to what `shown_state` shows; [""] for all of it."""
+    state = ledger.state
     named = ledger.relevant(call.arguments)
     if not named and _entries(state) <= ENTRIES and len(canonical(state)) < STATE_CHARS:
-        return state
+        return [""]
     if not named and fields is not None:
         named = [p for p in fields.find(call) if lookup(state, p) is not MISSING]
     kept = _within_room(state, named, call.arguments, STATE_CHARS)
@@ -73,7 +82,7 @@ def shown_state(
         room = STATE_CHARS - sum(_size(state, part) for part in kept)
         namers = [call.arguments, *(lookup(state, path) for path in named)]
         kept += _within_room(state, _referred(ledger, named), namers, min(room, REFERRED_CHARS))
-    return excerpt(state, kept)
+    return kept
 
 
 def outlined_state(ledger: Ledger, call: Call) -> Json:
