@@ -22,6 +22,10 @@ from trajgen.errors import MachineError, TrajgenError
 from trajgen.verbs import Arguments
 
 INTERRUPTED = 130
+_GOES_ON = {
+    verbs.run: " Committed shards are safe; run the same command to go on.",
+    verbs.train: " Complete checkpoints are safe; run the same command to go on.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrajgenError as error:
         return _failed(error, error.exit_code, arguments.debug)
     except KeyboardInterrupt:
-        goes_on = " Committed shards are safe; run the same command to go on."
-        verbs.say(f"trajgen: stopped.{goes_on if arguments.call is verbs.run else ''}")
+        verbs.say(f"trajgen: stopped.{_GOES_ON.get(arguments.call, '')}")
         return INTERRUPTED
     except BrokenPipeError:  # `trajgen show | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_jobs(commands)
     _add_fidelity(commands)
+    _add_train(commands)
     _add_seeds(commands)
     _add_runs(commands)
     _add_machine(commands)
@@ -120,6 +124,13 @@ def _add_fidelity(commands: Any) -> None:
     verb.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override a key")
     verb.add_argument("--json", action="store_true")
     verb.add_argument("--plot", metavar="FILE.png", help="draw the figures there")
+
+
+def _add_train(commands: Any) -> None:
+    verb = _verb(commands, "train", verbs.train, "teach a model from runs and seeds, or go on")
+    verb.add_argument("recipe", metavar="RECIPE.yaml")
+    verb.add_argument("--out", metavar="DIR", help="its folder (default runs/train/<name>)")
+    verb.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override a key")
 
 
 def _add_seeds(commands: Any) -> None:

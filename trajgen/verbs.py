@@ -86,6 +86,14 @@ def fidelity(arguments: Arguments) -> None:
     found.check()
 
 
+def train(arguments: Arguments) -> None:
+    from trajgen.train.command import train
+
+    with _chatter_on_stderr():
+        target = train(arguments.recipe, arguments.out, arguments.set, say)
+    _print(str(target))
+
+
 def seeds_check(arguments: Arguments) -> None:
     from trajgen.seeds import check_source
 
