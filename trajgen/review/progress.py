@@ -179,7 +179,7 @@ class Progress:
             left = min(left, round((self.target - now.kept) * now.done / now.kept))
         if left <= 0 or not self._speed.tasks:
             return ""
-        return f", {_duration(left / self._speed.tasks)} left"
+        return f", {duration(left / self._speed.tasks)} left"
 
 
 class Speed:
@@ -220,7 +220,7 @@ def _slots(now: Snapshot) -> str:
     return f"{now.in_flight:,}/{now.slots:,} in flight{why}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if seconds < 60:
         return f"{max(round(seconds), 1)} s"
