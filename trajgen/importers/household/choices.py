@@ -48,12 +48,13 @@ class Chooser:
         usual = [p for p in found if p not in (MICROWAVE, STOVE)]
         return self.draw.choice(usual if self.draw.random() < 0.9 else found)
 
-    def told(self, thing: str) -> tuple[str, ...]:
-        """Where the user thinks that it is: in one place, or in a wrong one or else there."""
+    def told(self, thing: str, to: str) -> tuple[str, ...]:
+        """Where a user who wants it at `to` thinks that it is: at one place, or first at a
+        wrong one."""
         where = self.lies[thing]
         if self.draw.random() >= _MISTAKEN:
             return (where,)
-        others = [p for p, k in self.places.items() if "contents" in k and p != where]
+        others = [p for p, k in self.places.items() if "contents" in k and p not in (where, to)]
         return self.draw.choice(others), where
 
     def errand(self, do: str = "", back: bool = False) -> Errand | None:
@@ -65,7 +66,7 @@ class Chooser:
         to = where if back else self.holder((where,))
         named = do == "heat" and self.draw.random() < 0.5
         at = self.appliance(thing) if named else ""
-        return Errand(thing, self.told(thing), to, do, at, back)
+        return Errand(thing, self.told(thing, to), to, do, at, back)
 
     def suits(self, thing: str, do: str) -> bool:
         """Whether somebody would have this done to it; mostly it is not yet so."""

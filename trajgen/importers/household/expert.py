@@ -35,8 +35,8 @@ def fulfil(wish: Wish, robot: Robot) -> Report:
     """Do all that the wish asks for, as far as it goes; nothing stays on, open or in hand."""
     report = Report()
     for part in wish.parts:
-        act = _run if isinstance(part, Errand) else _set
-        if not act(part, robot, report):
+        done = _run(part, robot, report) if isinstance(part, Errand) else _set(part, robot, report)
+        if not done:
             break
         report.done.append(part)
     robot.leave()
