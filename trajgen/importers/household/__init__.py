@@ -21,9 +21,10 @@ from trajgen.ids import canonical, content_id, stream
 from trajgen.importers import Imported
 from trajgen.importers.household.expert import fulfil
 from trajgen.importers.household.houses import House, house, layout, pairs
+from trajgen.importers.household.makers import task, wish
 from trajgen.importers.household.robot import Robot
-from trajgen.importers.household.wishes import wish
-from trajgen.importers.household.words import PERSONAS, asked, instruction, told
+from trajgen.importers.household.telling import told
+from trajgen.importers.household.words import PERSONAS, asked, instruction
 from trajgen.loading import shipped
 from trajgen.records import Domain, Json, Seed
 
@@ -90,7 +91,7 @@ def _known(seeds: Iterable[Seed]) -> dict[str, set[str]]:
         places = seed.state["places"]
         found["layouts"].add(canonical(layout(places)))
         found["pairs"].add(canonical(pairs(places)))
-        found["tasks"].add(canonical(sorted(map(canonical, seed.goal))))
+        found["tasks"].add(task(seed.goal))
     return found
 
 

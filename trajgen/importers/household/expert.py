@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trajgen.importers.household.houses import kind_of
-from trajgen.importers.household.kinds import FOOD, FRIDGE, METALS, MICROWAVE, SINK, STOVE
+from trajgen.importers.household.kinds import FOOD, FRIDGE, MICROWAVE, SINK, STOVE
 from trajgen.importers.household.robot import Robot
-from trajgen.importers.household.wishes import Errand, Setting, Wish, unsafe
+from trajgen.importers.household.wishes import Errand, Part, Setting, Wish, unsafe
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Report:
     `place`; `left` is where the thing stays.
     """
 
-    done: list[Errand | Setting] = field(default_factory=list)
+    done: list[Part] = field(default_factory=list)
     trouble: str = ""
     thing: str = ""
     place: str = ""
@@ -34,13 +34,8 @@ class Report:
 def fulfil(wish: Wish, robot: Robot) -> Report:
     """Do all that the wish asks for, as far as it goes; nothing stays on, open or in hand."""
     report = Report()
-    if wish.kind == "burning":
-        _check_stove(robot, report)
-        return report
-    switches_first = wish.kind == "stove"
-    parts = (*wish.settings, *wish.errands) if switches_first else (*wish.errands, *wish.settings)
-    for part in parts:
-        done = _run(part, robot, report) if isinstance(part, Errand) else _set(part, robot)
+    for part in wish.parts:
+        done = _run(part, robot, report) if isinstance(part, Errand) else _set(part, robot, report)
         if not done:
             break
         report.done.append(part)
@@ -128,19 +123,16 @@ def _on_stove(thing: str, robot: Robot) -> None:
     robot.call("switch", "And off again.", place=STOVE, to="off")
 
 
-def _set(setting: Setting, robot: Robot) -> bool:
+def _set(setting: Setting, robot: Robot, report: Report) -> bool:
     """Switch, open or close; that it is so already is as good."""
-    robot.go(setting.place)
-    if setting.field == "power":
-        robot.call("switch", f"Now {setting.place}.", place=setting.place, to=str(setting.value))
+    place = setting.place
+    robot.go(place)
+    if setting.field == "open":
+        robot.call("open" if setting.value else "close", f"Now {place}.", place=place)
+    elif place == STOVE and setting.value == "on":  # nobody would watch it
+        robot.look()
+        report.trouble, report.place = "burning", STOVE
+        return False
     else:
-        tool = "open" if setting.value else "close"
-        robot.call(tool, f"Now {setting.place}.", place=setting.place)
+        robot.call("switch", f"Now {place}.", place=place, to=str(setting.value))
     return True
-
-
-def _check_stove(robot: Robot, report: Report) -> None:
-    """Nobody watches it, so it does not go on, and goes off if it is."""
-    robot.go(STOVE, "I check the stove first.")
-    robot.look()
-    report.trouble, report.place = "burning", STOVE

@@ -118,7 +118,7 @@ def _place(room: str, kind: str, draw: Random) -> dict[str, Json]:
         if kind in LOCKS and not place["open"] and draw.random() < 0.12:
             place["locked"] = True
     if kind in SWITCHES:
-        place["power"] = "on" if draw.random() < (0.12 if kind == "stove" else 0.45) else "off"
+        place["power"] = "on" if draw.random() < (0.2 if kind == "stove" else 0.45) else "off"
     if kind in USES:
         place["use"] = USES[kind]
     if kind == "stove" or kind not in SWITCHES:

@@ -9,7 +9,7 @@ from random import Random
 
 from trajgen import declared
 from trajgen.importers.household.houses import kind_of
-from trajgen.importers.household.kinds import DOORS, STOVE
+from trajgen.importers.household.kinds import DOORS, START, STOVE
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Json, Message
 from trajgen.script import agent_message
@@ -33,8 +33,7 @@ class Robot:
         self.applies: dict[str, bool] = {}
         self.opened: set[str] = set()
         self.locked: list[str] = []
-        self.stove_is_on = False
-        self.at = "hallway_1"
+        self.at = START
 
     def call(self, tool: str, say: str = "", **arguments: str) -> tuple[bool, str]:
         """Make a call; whether it worked, and what was said. `say` is said now and then."""
@@ -64,13 +63,10 @@ class Robot:
         return went
 
     def leave(self) -> None:
-        """What must not stay behind: an open fridge, a hot stove."""
+        """Close a fridge or a microwave behind it."""
         if kind_of(self.at) in _SHUT_BEHIND and self.at in self.opened:
             self.call("close", f"I close {self.at}.", place=self.at)
             self.opened.discard(self.at)
-        if self.stove_is_on and self.at == STOVE:
-            self.call("switch", "The stove goes off.", place=STOVE, to="off")
-            self.stove_is_on = False
 
     def open(self) -> bool:
         """Have the place where it stands open; False when that is locked."""
