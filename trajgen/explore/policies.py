@@ -40,8 +40,8 @@ class Policy:
 POLICIES = {
     "expert": Policy(1, 0.0),
     "noisy_expert": Policy(3, 1.0),
-    "random_applicable": Policy(4, 0.25),
-    "random_inapplicable": Policy(2, 0.75),
+    "random_applicable": Policy(4, 0.35),
+    "random_inapplicable": Policy(2, 0.85),
 }
 
 
