@@ -1,9 +1,10 @@
 """Calls drawn from what stands in the present state, near things first.
 
-Some values are those that another tool was given by a seed, each tool as likely: so the few
-places where something can be heated are gone to. Near is what the small parts of the state name (the agent stands at cabinet_1), what the last
-calls named, and what those entities hold. Now and then one argument is a value of another
-kind, one from another seed, or an id that nothing has.
+Near is what the small parts of the state name (the agent stands at cabinet_1), what the last
+calls named, and what those entities hold. Some values are those that another tool was given
+by a seed, each tool as likely: so the few places where something can be heated are gone to.
+Now and then one argument is a value of another kind, one from another seed, or an id that
+nothing has.
 
 Crash rule: pure; the choice is drawn from the stream that is handed in.
 """

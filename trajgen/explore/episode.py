@@ -196,12 +196,14 @@ class Episode:
         )
 
     def _reached(self) -> bool:
-        reached = self.life.episode.reached()
-        if reached is None:
-            reached = bool(self.seed.goal) and all(
-                holds(self.ledger.state, condition) for condition in self.seed.goal
-            )
-        return reached
+        """As the world says, else by the goal; without one, as the seed ended, whose calls were
+        all made in their order."""
+        if (reached := self.life.episode.reached()) is not None:
+            return reached
+        if self.seed.goal:
+            return all(holds(self.ledger.state, condition) for condition in self.seed.goal)
+        followed = self.play.steps.count(EXPERT) == len(self.expert)
+        return followed and self.seed.meta.get("outcome") == "success"
 
 
 def _by_bucket(found: Sequence[Candidate]) -> dict[Bucket, list[Candidate]]:
