@@ -12,7 +12,7 @@ import pytest
 import trajgen
 from trajgen.cli import main
 from trajgen.durable import sha256_of
-from trajgen.errors import CommitError, InputError
+from trajgen.errors import CommitError, InputError, RequestError
 from trajgen.explore.balance import Balance, refusal
 from trajgen.explore.command import explore, parse_world
 from trajgen.explore.policies import EXPERT, POLICIES, plays
@@ -23,6 +23,8 @@ from trajgen.records import Call, Domain, Step, Trajectory, calls_of
 from trajgen.run_folder import RunFolder, status, verify
 from trajgen.seeds import initial_state, load_seeds
 from trajgen.transitions import transitions
+from trajgen.worlds import Answer
+from trajgen.worlds.declared import DeclaredEpisode
 from trajgen.worlds.shown import shown_state
 
 N = 1200
@@ -170,6 +172,28 @@ def test_counts_are_the_same_from_rows(explored: Path) -> None:
         again.add_row(row, DOMAIN)
     kept = counts(explored)
     assert again.table() == {key: kept[key] for key in again.table()}
+
+
+def test_a_play_that_cannot_be_played_is_dead_and_counts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = DeclaredEpisode.step
+
+    async def without_lamps(episode: DeclaredEpisode, call: Call) -> Answer:
+        if call.tool == "switch" and call.arguments["place"].startswith("lamp_1"):
+            raise RequestError("no lamp here")
+        return await answer(episode, call)
+
+    monkeypatch.setattr(DeclaredEpisode, "step", without_lamps)
+    found = explore("seeds/household", "declared", tmp_path, 400, shard_rows=ROWS)
+    now, again = status(tmp_path), Balance()
+    assert now["dead"] > 0
+    assert now["kept"] > 0
+    assert verify(tmp_path) == []
+    for row in trajgen.open(tmp_path):
+        again.add_row(row, DOMAIN)
+    assert again.table() == found
+    assert found["transitions"] == sum(found["policies"].values()) < 400
 
 
 # the plan
