@@ -51,12 +51,11 @@ def bucket_of(before: Ledger, call: Call, answer: Answer) -> Bucket:
 
 
 def refusal(observation: str, arguments: Mapping[str, Json]) -> str:
-    """How a call was refused: the first line, with the arguments by their names."""
+    """How a call was refused: the first line, with {} for the values of its arguments. Not
+    their names: one value may be two arguments, and that is no other kind of refusal."""
     said = observation.partition("\n")[0]
-    values = [(str(v), name) for name, value in arguments.items() for v in scalars(value)]
-    for value, name in sorted(values, key=lambda pair: -len(pair[0])):
-        if value:
-            said = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f"{{{name}}}", said)
+    for value in sorted({str(v) for v in scalars(dict(arguments)) if v}, key=len, reverse=True):
+        said = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "{}", said)
     return _DIGITS.sub("#", said)[:REFUSAL_CHARS]
 
 

@@ -1,8 +1,10 @@
 """Calls drawn from what stands in the present state, near things first.
 
 Near is what the small parts of the state name (the agent stands at cabinet_1), what the last
-calls named, and what those entities hold. Now and then one argument is a value of another
-kind, one from another seed, or an id that nothing has.
+calls named, and what those entities hold. Some values are those that another tool was given
+by a seed, each tool as likely: so the few places where something can be heated are gone to.
+Now and then one argument is a value of another kind, one from another seed, or an id that
+nothing has.
 
 Crash rule: pure; the choice is drawn from the stream that is handed in.
 """
@@ -20,6 +22,8 @@ from trajgen.pointers import lookup, scalars
 from trajgen.records import Domain, Json, Seed
 
 NEAR = 0.65  # of the values, where anything near stands at their places
+GIVEN = 0.3  # of the values: one that some tool was given, where it stands there now
+TRIES = 3  # for such a one
 OWN = 0.8  # of the places: those of the tool itself, not of the argument in any tool
 STRANGE = 0.15  # of the calls have one argument that hardly fits
 OPTIONAL = 0.3  # of an argument that no seed gives
@@ -97,7 +101,7 @@ class Moment:
             return self._blank(schema)
         if own.listed:
             return self._list(own)
-        text = self._text(own)
+        text = self._given_elsewhere(own, others) or self._text(own)
         if text is None:
             return self.chance.choice(own.seen)
         return int(text) if own.number and text.lstrip("-").isdecimal() else text
@@ -108,6 +112,16 @@ class Moment:
         texts = [self._text(argument) for _ in seen]
         fits = all(isinstance(item, str) for item in seen) and None not in texts
         return list(dict.fromkeys(texts)) if fits else seen
+
+    def _given_elsewhere(self, own: Argument, others: Sequence[Argument]) -> str | None:
+        """What a seed gave some tool as this argument, if it stands at a place of `own` now."""
+        if self.chance.random() >= GIVEN:
+            return None
+        for _ in range(TRIES):
+            value = self.chance.choice(self.chance.choice(others).seen)
+            if any(value in self._at(place)[0] for place in own.places):
+                return str(value)
+        return None
 
     def _text(self, argument: Argument) -> str | None:
         """Something that stands at one of the argument's places now; None when nothing does."""

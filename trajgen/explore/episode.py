@@ -89,19 +89,17 @@ class Episode:
     async def lived(self) -> None:
         """Every step, one after the other."""
         for kind in self.play.steps:
-            if kind == EXPERT:
-                await self._live(self._next_of_expert())
-            else:
-                await self._live(await self._chosen(kind))
+            await self._live(self._next if kind == EXPERT else await self._chosen(kind))
 
     def take_back(self) -> None:
         """Count nothing of this episode."""
         for found in self.counted:
             self.setting.balance.add(found, self.play.task.persona, -1)
 
-    def _next_of_expert(self) -> Made:
+    @property
+    def _next(self) -> Made:
+        """The expert's next call; its last one again at its end."""
         call = self.expert[min(self.followed, len(self.expert) - 1)]
-        self.followed += 1
         return call.tool, call.arguments
 
     async def _chosen(self, kind: str) -> Made:
@@ -110,12 +108,17 @@ class Episode:
         refused = kind == REFUSED or balance.wants_refused(usual, self.chance)
         found = await self._candidates(refused)
         wanted = [each for each in found if each.answer.applies is not refused]
-        if not wanted and not refused and self.followed < len(self.expert):
-            return self._next_of_expert()  # it knows one
-        if not (some := wanted or found):
-            return self._next_of_expert()
-        best = min(some, key=lambda each: balance.counts[each.bucket])
-        return best.call.tool, best.call.arguments
+        expert_knows = not refused and self.followed < len(self.expert)
+        if not found or (not wanted and expert_knows):
+            return self._next
+        some = _by_bucket(wanted or found)
+        if refused:
+            bucket = min(some, key=lambda each: balance.counts[each])
+        else:  # not the rarest alone: a state that is not left shows nothing new
+            weights = [1 / (1 + balance.counts[each]) for each in some]
+            (bucket,) = self.chance.choices(list(some), weights)
+        call = self.chance.choice(some[bucket]).call
+        return call.tool, call.arguments
 
     async def _candidates(self, refused: bool) -> list[Candidate]:
         """Calls that could be made now; of a world that is led anew for each question no more
@@ -137,6 +140,8 @@ class Episode:
     def _drawn(self, refused: bool) -> Iterator[Made]:
         if refused:
             yield from self._probes()
+        elif self.setting.world.takes_state and self.followed < len(self.expert):
+            yield self._next
         recent = [call.arguments for call, _, _ in self.life.lived]
         moment = self.setting.draws.at(self.ledger, recent, self.chance)
         yield from moment.calls(max(1, DRAWN // len(self.domain.tools)))
@@ -158,6 +163,7 @@ class Episode:
         self.ledger.touch(shown_paths(self.ledger, call, None, reads))
         answer = await self.life.live(call)
         self.changed = self.ledger.hash != before.hash
+        self.followed += made == self._next
         self.steps.append(_step(call, answer, before.hash, self.ledger.hash))
         self.messages += _exchange(call, answer)
         self.counted.append(bucket_of(before, call, answer))
@@ -190,12 +196,21 @@ class Episode:
         )
 
     def _reached(self) -> bool:
-        reached = self.life.episode.reached()
-        if reached is None:
-            reached = bool(self.seed.goal) and all(
-                holds(self.ledger.state, condition) for condition in self.seed.goal
-            )
-        return reached
+        """As the world says, else by the goal; without one, as the seed ended, whose calls were
+        all made in their order."""
+        if (reached := self.life.episode.reached()) is not None:
+            return reached
+        if self.seed.goal:
+            return all(holds(self.ledger.state, condition) for condition in self.seed.goal)
+        followed = self.play.steps.count(EXPERT) == len(self.expert)
+        return followed and self.seed.meta.get("outcome") == "success"
+
+
+def _by_bucket(found: Sequence[Candidate]) -> dict[Bucket, list[Candidate]]:
+    groups: dict[Bucket, list[Candidate]] = {}
+    for each in found:
+        groups.setdefault(each.bucket, []).append(each)
+    return groups
 
 
 def small_parts(ledger: Ledger) -> list[str]:

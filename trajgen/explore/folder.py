@@ -9,6 +9,7 @@ shard, and a shard that was damaged is made anew with the same bytes.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from trajgen.errors import MachineError, RequestError
@@ -48,6 +49,7 @@ async def _shard(
 ) -> ShardResult:
     kept, dead = list[Row](), list[Row]()
     for play in plays:
+        await asyncio.sleep(0)  # code answers without a pause: here Ctrl-C is heard
         try:
             kept.append((await _played(play, seeds[play.task.seed_id], setting)).row())
         except RequestError as error:
