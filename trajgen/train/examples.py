@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from trajgen.cast import speech
@@ -40,10 +41,12 @@ from trajgen.worlds.llm import LlmWorld, answer_text
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A chat of `role`: every assistant message in it is learnt, nothing else."""
+    """A chat of `role`: every assistant message in it is learnt, nothing else. `kind` is what
+    examples are balanced by."""
 
     role: str
     messages: tuple[Message, ...]
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,16 @@ def load_source(name: str, near: Path | None) -> Source:
 
 
 def drawn(role: str, made: Sequence[Example], data: DataConfig, seed: int) -> list[Example]:
-    """At most as many examples as wanted, in a drawn order."""
-    most = len(made) if data.examples is None else min(data.examples, len(made))
-    return stream("examples", role, seed).sample(list(made), most)
+    """At most as many examples as wanted, none twice: of each kind the same number, as long as
+    there are any."""
+    kinds: dict[str, list[Example]] = {}
+    for example in {canonical(example.messages): example for example in made}.values():
+        kinds.setdefault(example.kind, []).append(example)
+    for kind, examples in kinds.items():
+        stream("examples", role, kind, seed).shuffle(examples)
+    rounds = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
+    turns = (example for each in rounds for example in each if example is not None)
+    return list(islice(turns, data.examples))
 
 
 # What the world answers.
@@ -105,12 +115,13 @@ def _steps(world: LlmWorld, domain: Domain, row: Trajectory) -> Iterator[Example
     episode = world.begin(Scene(domain, seed, _task(seed, row.strategy, row.persona), ledger))
     chat: tuple[Message, ...] = ()
     for call, step, text in _lived(row):
-        why = "" if step.why in text else step.why  # said once is enough
+        why = "" if step.applies or step.why in text else step.why  # said once is enough
         answer = Answer(step.applies, why, step.effects, text, step.source)
         said = answer_text(answer, episode.in_json(call))
         chat = (*episode.asking(call), speech("assistant", said))
         if not world.cast.pipeline.world.history:
-            yield Example("world", chat)
+            kind = f"{call.tool} {'applies' if step.applies else 'does not apply'}"
+            yield Example("world", chat, kind)
         ledger.apply(step.effects)
         episode.observe(call, answer)
     if world.cast.pipeline.world.history and chat:

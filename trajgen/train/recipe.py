@@ -14,7 +14,8 @@ from trajgen.loading import find, safe_name
 from trajgen.pipeline_file import load_file
 
 Role = Literal["world", "agent", "user", "scenario"]
-UNDECISIVE = ("name", "checkpoints", "evaluate", "out", "gradient_checkpointing")  # no weight hangs on them
+# No weight hangs on these.
+UNDECISIVE = ("name", "checkpoints", "evaluate", "out", "gradient_checkpointing")
 
 
 class DataConfig(Model):

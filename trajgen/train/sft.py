@@ -64,6 +64,7 @@ def fit(job: Job, out: Path) -> None:
     Raises MachineError when the model cannot be loaded or the loss is no number.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     half = _half(job.recipe)
     model = _load(job.recipe, half)
     trainer = _Trainer(job, model, _settings(job, half, out))
