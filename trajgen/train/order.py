@@ -1,22 +1,39 @@
 """Which rows each step sees: the same for one seed, on every machine, after every restart.
 
-Every epoch is shuffled anew. The rows of one step are then sorted by length, so that those
-that go through the model together need little padding while a step stays a fair mix.
+Every epoch is shuffled anew. Over a window of a few steps rows of like length are put into
+one batch, which then needs next to no padding, and the batches are dealt out at random: a
+step stays a fair mix of short and long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 from trajgen.ids import stream
 
+WINDOW = 8  # steps
 
-def step_order(lengths: Sequence[int], epochs: int, per_step: int, seed: int) -> list[int]:
-    """Indexes of rows in the order they are seen; step n sees the n-th `per_step` of them."""
+
+def row_order(
+    lengths: Sequence[int], epochs: int, batch: int, accumulate: int, seed: int
+) -> list[int]:
+    """Indexes of rows in the order they are seen: every `batch` of them go through the model
+    together, every `batch` x `accumulate` are a step. Only the last batch can be short."""
+    chance = stream("train-order", seed)
     order: list[int] = []
-    for epoch in range(epochs):
+    for _ in range(epochs):
         indexes = list(range(len(lengths)))
-        stream("train-order", seed, epoch).shuffle(indexes)
+        chance.shuffle(indexes)
         order += indexes
-    steps = (order[at : at + per_step] for at in range(0, len(order), per_step))
-    return [i for step in steps for i in sorted(step, key=lambda i: -lengths[i])]
+    size = WINDOW * batch * accumulate
+    windows = (order[at : at + size] for at in range(0, len(order), size))
+    return [i for window in windows for i in _dealt(window, lengths, batch, chance)]
+
+
+def _dealt(window: list[int], lengths: Sequence[int], batch: int, chance: Random) -> list[int]:
+    alike = sorted(window, key=lambda i: (-lengths[i], i))
+    whole = len(alike) // batch * batch
+    batches = [alike[at : at + batch] for at in range(0, whole, batch)]
+    chance.shuffle(batches)
+    return [i for its in [*batches, alike[whole:]] for i in its]

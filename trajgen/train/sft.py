@@ -24,6 +24,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.helpers import disable_input_dtype_casting
 from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
 from trajgen.errors import MachineError
@@ -64,6 +65,7 @@ def fit(job: Job, out: Path) -> None:
     Raises MachineError when the model cannot be loaded or the loss is no number.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    disable_progress_bar()
     half = _half(job.recipe)
     model = _load(job.recipe, half)
     trainer = _Trainer(job, model, _settings(job, half, out))
@@ -201,9 +203,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
 def _logits(model: Any, inputs: dict[str, Any], learnt: Any) -> Any:
     """What the model expects where `learnt` (sequences x positions - 1) is true, float32."""
     whole = model.get_base_model() if isinstance(model, PeftModel) else model
-    seen = whole.base_model(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-    )
+    # Padding stands on the right, where no position that is learnt looks: no mask is needed.
+    seen = whole.base_model(input_ids=inputs["input_ids"], use_cache=False)
     return whole.get_output_embeddings()(seen.last_hidden_state[:, :-1][learnt]).float()
 
 
@@ -254,7 +255,7 @@ def _name_base(model: Any, recipe: Recipe) -> None:
 
 def _write(model: Any, folder: Path) -> None:
     if isinstance(model, PeftModel):
-        model.save_pretrained(folder, save_embedding_layers=False)
+        model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)
     else:
         model.save_pretrained(folder)
