@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from trajgen import __version__
-from trajgen.durable import place_bytes
+from trajgen.durable import place_bytes, placed_folder
 from trajgen.engines.tokens import load_tokenizer
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import digest
 from trajgen.models import local_path
 from trajgen.train.card import model_card, read_figures
 from trajgen.train.examples import make_examples
-from trajgen.train.folder import TrainFolder, placed_folder
+from trajgen.train.folder import TrainFolder
 from trajgen.train.order import row_order
 from trajgen.train.progress import Progress, counted
 from trajgen.train.recipe import Recipe, load_recipe
@@ -82,8 +82,9 @@ def _train(
 
     target = folder.path / ("model" if recipe.tune.method == "full" else "adapter")
     job = Job(recipe, seen, tokenizer, folder.checkpoint, resume, progress.step, on_checkpoint)
+    write = fit(job)
     with placed_folder(target) as temporary:
-        fit(job, temporary)
+        write(temporary)
         write_card(folder, temporary, _data(recipe, rows))
     tell(f"{recipe.name} is trained: {target}")
     return target

@@ -27,9 +27,9 @@ from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback
 from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
+from trajgen.durable import placed_folder
 from trajgen.errors import MachineError
 from trajgen.models import local_path
-from trajgen.train.folder import placed_folder
 from trajgen.train.recipe import FullTune, LoraTune, Recipe
 from trajgen.train.rows import IGNORED, Row
 
@@ -59,20 +59,19 @@ class Job:
     on_checkpoint: Callable[[Path], None]
 
 
-def fit(job: Job, out: Path) -> None:
-    """Train to the end and write the adapter or model to the folder `out`.
+def fit(job: Job) -> Callable[[Path], None]:
+    """Train to the end; what is returned writes the adapter or model to a folder.
 
     Raises MachineError when the model cannot be loaded or the loss is no number.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     disable_progress_bar()
     half = _half(job.recipe)
-    model = _load(job.recipe, half)
-    trainer = _Trainer(job, model, _settings(job, half, out))
+    trainer = _Trainer(job, _load(job.recipe, half), _settings(job, half))
     casting = disable_input_dtype_casting if half and _is_lora(job.recipe) else nullcontext
     with casting(trainer.model):
         trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
-    _export(trainer.model, job, out)
+    return lambda folder: _export(trainer.model, job, folder)
 
 
 def state_files(checkpoint: Path) -> list[Path]:
@@ -113,11 +112,11 @@ def _load(recipe: Recipe, half: bool) -> Any:
         ) from error
 
 
-def _settings(job: Job, half: bool, out: Path) -> SFTConfig:
+def _settings(job: Job, half: bool) -> SFTConfig:
     recipe, optimizer = job.recipe, job.recipe.optimizer
     steps = math.ceil(len(job.rows) / recipe.per_step)
     return SFTConfig(
-        output_dir=str(out),
+        output_dir=str(job.checkpoint(0).parent),
         num_train_epochs=1,  # all epochs are in the rows
         per_device_train_batch_size=optimizer.batch,
         gradient_accumulation_steps=optimizer.accumulate,
@@ -216,6 +215,9 @@ class _Listener(TrainerCallback):  # type: ignore[misc]
         self._began = time.monotonic()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._began = time.monotonic()
+
+    def on_save(self, *_: Any, **__: Any) -> None:
         self._began = time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
