@@ -21,7 +21,7 @@ model: {model}
 pipeline: pipelines/smoke.yaml
 data: {{world: {{from: [there]}}, agent: {{from: [here]}}}}
 tune: {tune}
-optimizer: {{batch: 4, accumulate: 2, epochs: 2, learning_rate: 5.0e-3, warmup: 0.1}}
+optimizer: {{batch: 4, accumulate: 2, epochs: 2, learning_rate: 3.0e-2, warmup: 0.1}}
 precision: float32
 checkpoints: {{every: 4}}
 """
@@ -70,6 +70,10 @@ def save_model(folder: Path) -> Path:
         num_attention_heads=4,
         num_key_value_heads=2,
         tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder

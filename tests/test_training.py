@@ -65,7 +65,7 @@ def test_what_is_learnt_is_the_answers_with_the_end_of_their_turn(model: Path) -
 def test_the_loss_falls_and_the_result_loads(whole: Path, model: Path, tmp_path: Path) -> None:
     entries = log(whole)
     assert [entry["step"] for entry in entries] == list(range(1, STEPS + 1))
-    assert entries[-1]["loss"] < 0.75 * entries[0]["loss"]
+    assert entries[-1]["loss"] < 0.9 * entries[0]["loss"]
     assert entries[-1]["examples"] == {"world": 200, "agent": 200}
     shapes, dtypes = tensors(whole / "adapter" / "adapter_model.safetensors")
     assert len(shapes) == 2 * 2 * 7  # two matrices for each linear layer

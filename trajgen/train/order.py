@@ -1,8 +1,8 @@
 """Which rows each step sees: the same for one seed, on every machine, after every restart.
 
 Every epoch is shuffled anew. Over a window of a few steps rows of like length are put into
-one batch, which then needs next to no padding, and the batches are dealt out at random: a
-step stays a fair mix of short and long.
+one batch, which then needs next to no padding, and the batches are dealt out so that every
+step has long ones and short ones.
 """
 
 from __future__ import annotations
@@ -28,12 +28,20 @@ def row_order(
         order += indexes
     size = WINDOW * batch * accumulate
     windows = (order[at : at + size] for at in range(0, len(order), size))
-    return [i for window in windows for i in _dealt(window, lengths, batch, chance)]
+    return [i for its in windows for i in _dealt(its, lengths, batch, accumulate, chance)]
 
 
-def _dealt(window: list[int], lengths: Sequence[int], batch: int, chance: Random) -> list[int]:
+def _dealt(
+    window: list[int], lengths: Sequence[int], batch: int, accumulate: int, chance: Random
+) -> list[int]:
+    """The window as batches of like length, each step with one of the longest, and so on."""
     alike = sorted(window, key=lambda i: (-lengths[i], i))
-    whole = len(alike) // batch * batch
-    batches = [alike[at : at + batch] for at in range(0, whole, batch)]
-    chance.shuffle(batches)
-    return [i for its in [*batches, alike[whole:]] for i in its]
+    steps = len(alike) // (batch * accumulate)
+    batches = [alike[at : at + batch] for at in range(0, len(alike), batch)]
+    kinds = [batches[at * steps : (at + 1) * steps] for at in range(accumulate)]
+    for kind in kinds:
+        chance.shuffle(kind)
+    rest = batches[steps * accumulate :]
+    return [
+        i for its in [*(b for step in zip(*kinds, strict=True) for b in step), *rest] for i in its
+    ]
