@@ -18,7 +18,7 @@ test-fast: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The real trainer and the real engine load torch and leave threads behind: a process of their own.
-REAL := tests/test_trainers.py tests/test_engines_vllm.py
+REAL := tests/test_trainers.py tests/test_training.py tests/test_engines_vllm.py
 
 test-slow: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m

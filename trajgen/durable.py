@@ -69,6 +69,34 @@ def place_bytes(path: Path, data: bytes) -> str:
     return sha256
 
 
+@contextmanager
+def placed_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `target` when the body is done, whole or not at all.
+
+    Raises CommitError when the disk fails.
+    """
+    temporary = target.with_name(TEMPORARY + target.name)
+    with disk_errors(target):
+        remove(temporary)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                _sync(path)
+            os.rename(temporary, target)
+        finally:
+            remove(temporary)
+        sync_folder(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def move(path: Path, target: Path) -> None:
     """Move a file, which may be gone already, to `target` or to a free name beside that."""
     with disk_errors(target):
@@ -86,17 +114,21 @@ def move(path: Path, target: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder, os.O_DIRECTORY)
 
 
 def sha256_of(path: Path) -> str:
     """sha256 of the bytes of a file, 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

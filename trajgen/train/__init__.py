@@ -3,5 +3,5 @@
 recipe.py    the YAML file            examples.py  what is learnt, by role
 rows.py      examples as tokens       order.py     which rows a step sees
 folder.py    what is on disk          sft.py       TRL and PEFT
-card.py      the model card           merge.py     an adapter into its model's weights
+card.py      the model card           command.py   from end to end
 """

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from trajgen import __version__
-from trajgen.durable import place_bytes
+from trajgen.durable import place_bytes, placed_folder
 from trajgen.engines.tokens import load_tokenizer
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import digest
 from trajgen.models import local_path
 from trajgen.train.card import model_card, read_figures
 from trajgen.train.examples import make_examples
-from trajgen.train.folder import TrainFolder, placed_folder
-from trajgen.train.order import step_order
+from trajgen.train.folder import TrainFolder
+from trajgen.train.order import row_order
 from trajgen.train.progress import Progress, counted
 from trajgen.train.recipe import Recipe, load_recipe
 from trajgen.train.rows import Row, Rows
@@ -69,7 +69,8 @@ def _train(
     resume = folder.checkpoint(steps[-1]) if steps else None
     folder.rewind(steps[-1] if steps else 0)
     lengths = [len(row.input_ids) for row in rows]
-    order = step_order(lengths, recipe.optimizer.epochs, recipe.per_step, recipe.seed)
+    how = recipe.optimizer
+    order = row_order(lengths, how.epochs, how.batch, how.accumulate, recipe.seed)
     seen = [rows[i] for i in order]
     progress = Progress(folder, seen, recipe.per_step, tell)
     tell(_opening(recipe, rows, progress.steps, steps))
@@ -81,8 +82,9 @@ def _train(
 
     target = folder.path / ("model" if recipe.tune.method == "full" else "adapter")
     job = Job(recipe, seen, tokenizer, folder.checkpoint, resume, progress.step, on_checkpoint)
+    write = fit(job)
     with placed_folder(target) as temporary:
-        fit(job, temporary)
+        write(temporary)
         write_card(folder, temporary, _data(recipe, rows))
     tell(f"{recipe.name} is trained: {target}")
     return target

@@ -12,14 +12,12 @@ and then renamed. What was being written when a process died is removed when the
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trajgen.durable import TEMPORARY, disk_errors, place_bytes, sync_folder
+from trajgen.durable import TEMPORARY, disk_errors, place_bytes, remove
 from trajgen.errors import CommitError, InputError
 from trajgen.ids import canonical
 from trajgen.lock import DriverLock
@@ -57,7 +55,7 @@ class TrainFolder:
                 self.checkpoints.mkdir(exist_ok=True)
                 for left in [*self.path.glob(f"{TEMPORARY}*"), *self.checkpoints.iterdir()]:
                     if left.name.startswith(TEMPORARY):
-                        _remove(left)
+                        remove(left)
             yield
         finally:
             lock.release()
@@ -87,7 +85,7 @@ class TrainFolder:
             for step in steps[: -keep if keep else 0]:
                 doomed = self.checkpoints / f"{TEMPORARY}{_STEP}{step}"
                 self.checkpoint(step).rename(doomed)
-                _remove(doomed)
+                remove(doomed)
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of log.jsonl; a last one that was cut off is left out."""
@@ -114,27 +112,6 @@ class TrainFolder:
             place_bytes(self.path / name, _pretty(record))
         else:
             refuse_other(self.path, old, record)
-
-
-@contextmanager
-def placed_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the body is done, whole or not at all.
-
-    Raises CommitError when the disk fails.
-    """
-    temporary = target.with_name(TEMPORARY + target.name)
-    with disk_errors(target):
-        _remove(temporary)
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            for path in sorted(temporary.rglob("*")):
-                _sync(path)
-            sync_folder(temporary)
-            os.rename(temporary, target)
-        finally:
-            _remove(temporary)
-        sync_folder(target.parent)
 
 
 def refuse_other(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -191,18 +168,3 @@ def _pretty(record: Mapping[str, Any]) -> bytes:
 
 def _line(entry: Mapping[str, Any]) -> bytes:
     return (canonical(dict(entry)) + "\n").encode()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

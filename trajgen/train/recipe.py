@@ -45,7 +45,7 @@ class LoraTune(Model):
 
     method: Literal["lora"] = "lora"
     r: int = Field(16, ge=1, le=1024)
-    alpha: float = Field(32, gt=0)
+    alpha: int = Field(32, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
 
 

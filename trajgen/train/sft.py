@@ -24,11 +24,12 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.helpers import disable_input_dtype_casting
 from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers.utils.logging import disable_progress_bar
 from trl import SFTConfig, SFTTrainer
 
+from trajgen.durable import placed_folder
 from trajgen.errors import MachineError
 from trajgen.models import local_path
-from trajgen.train.folder import placed_folder
 from trajgen.train.recipe import FullTune, LoraTune, Recipe
 from trajgen.train.rows import IGNORED, Row
 
@@ -58,20 +59,20 @@ class Job:
     on_checkpoint: Callable[[Path], None]
 
 
-def fit(job: Job, out: Path) -> None:
-    """Train to the end and write the adapter or model to the folder `out`.
+def fit(job: Job) -> Callable[[Path], None]:
+    """Train to the end; what is returned writes the adapter or model to a folder.
 
     Raises MachineError when the model cannot be loaded or the loss is no number.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    disable_progress_bar()
     half = _half(job.recipe)
-    model = _load(job.recipe, half)
-    trainer = _Trainer(job, model, _settings(job, half, out))
+    trainer = _Trainer(job, _load(job.recipe, half), _settings(job, half))
     casting = disable_input_dtype_casting if half and _is_lora(job.recipe) else nullcontext
     with casting(trainer.model):
         trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
-    _export(trainer.model, job, out)
+    return lambda folder: _export(trainer.model, job, folder)
 
 
 def state_files(checkpoint: Path) -> list[Path]:
@@ -112,11 +113,11 @@ def _load(recipe: Recipe, half: bool) -> Any:
         ) from error
 
 
-def _settings(job: Job, half: bool, out: Path) -> SFTConfig:
+def _settings(job: Job, half: bool) -> SFTConfig:
     recipe, optimizer = job.recipe, job.recipe.optimizer
     steps = math.ceil(len(job.rows) / recipe.per_step)
     return SFTConfig(
-        output_dir=str(out),
+        output_dir=str(job.checkpoint(0).parent),
         num_train_epochs=1,  # all epochs are in the rows
         per_device_train_batch_size=optimizer.batch,
         gradient_accumulation_steps=optimizer.accumulate,
@@ -202,9 +203,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
 def _logits(model: Any, inputs: dict[str, Any], learnt: Any) -> Any:
     """What the model expects where `learnt` (sequences x positions - 1) is true, float32."""
     whole = model.get_base_model() if isinstance(model, PeftModel) else model
-    seen = whole.base_model(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-    )
+    # Padding stands on the right, where no position that is learnt looks: no mask is needed.
+    seen = whole.base_model(input_ids=inputs["input_ids"], use_cache=False)
     return whole.get_output_embeddings()(seen.last_hidden_state[:, :-1][learnt]).float()
 
 
@@ -216,6 +216,9 @@ class _Listener(TrainerCallback):  # type: ignore[misc]
         self._began = time.monotonic()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._began = time.monotonic()
+
+    def on_save(self, *_: Any, **__: Any) -> None:
         self._began = time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -255,7 +258,7 @@ def _name_base(model: Any, recipe: Recipe) -> None:
 
 def _write(model: Any, folder: Path) -> None:
     if isinstance(model, PeftModel):
-        model.save_pretrained(folder, save_embedding_layers=False)
+        model.save_pretrained(str(folder), save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)
     else:
         model.save_pretrained(folder)
