@@ -28,12 +28,13 @@ from trajgen.ids import canonical, content_id, sampling_seed, stream
 from trajgen.ledger import Ledger
 from trajgen.loading import find
 from trajgen.pipeline import Opened, open_pipeline
-from trajgen.records import Call, Domain, Message, Seed, Step, Task, Trajectory
+from trajgen.records import Domain, Message, Seed, Task, Trajectory
 from trajgen.review.run import Run
 from trajgen.scenario import CHANGES_STATE, prompt
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import Stage, make_stage
 from trajgen.train.recipe import DataConfig, Recipe
+from trajgen.transitions import transitions
 from trajgen.views import agent_view, as_text, user_view
 from trajgen.worlds import Answer, Scene
 from trajgen.worlds.llm import LlmWorld, answer_text
@@ -108,34 +109,28 @@ def _world(opened: Opened, source: Source) -> Iterator[Example]:
 
 
 def _steps(world: LlmWorld, domain: Domain, row: Trajectory) -> Iterator[Example]:
-    """One example a step or, where the prompt holds the steps before, one a conversation; up to
-    the first step that does not stand, or was a planned fault and none of the world's."""
-    ledger = Ledger(row.state_initial or {})
+    """One example a step or, where the prompt holds the steps before, one a conversation."""
     seed = Seed(row.seed_id, domain.name, row.messages)
-    episode = world.begin(Scene(domain, seed, _task(seed, row.strategy, row.persona), ledger))
+    task = _task(seed, row.strategy, row.persona)
+    episode = world.begin(Scene(domain, seed, task, Ledger(None, 0)))
     chat: tuple[Message, ...] = ()
-    for call, step, text in _lived(row):
-        why = "" if step.applies or step.why in text else step.why  # said once is enough
-        answer = Answer(step.applies, why, step.effects, text, step.source)
+    for step in transitions(row, domain):
+        episode.scene = replace(episode.scene, ledger=step.ledger)
+        answer, call = _said_once(step.answer), step.call
         said = answer_text(answer, episode.in_json(call))
         chat = (*episode.asking(call), speech("assistant", said))
         if not world.cast.pipeline.world.history:
-            kind = f"{call.tool} {'applies' if step.applies else 'does not apply'}"
+            kind = f"{call.tool} {'applies' if answer.applies else 'does not apply'}"
             yield Example("world", chat, kind)
-        ledger.apply(step.effects)
         episode.observe(call, answer)
     if world.cast.pipeline.world.history and chat:
         yield Example("world", chat)
 
 
-def _lived(row: Trajectory) -> Iterator[tuple[Call, Step, str]]:
-    """Each call of a row with its step and observation, while they are the world's own."""
-    observed = {m["tool_call_id"]: m["content"] for m in row.messages if m["role"] == "tool"}
-    calls = {call.id: call for call in row.calls()}
-    for step in row.steps:
-        if step.verdicts or step.fault is not None:
-            return
-        yield calls[step.call_id], step, observed[step.call_id]
+def _said_once(answer: Answer) -> Answer:
+    """An answer that gives no reason where there is none to give, or the observation says it."""
+    silent = answer.applies or answer.why in answer.observation
+    return replace(answer, why="") if silent else answer
 
 
 # What agent and user say.
