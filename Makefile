@@ -9,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 .PHONY: quickstart test test-fast test-slow check clean
 
 quickstart: .venv/cpu
-	$(BIN)/trajgen model pull smollm2-135m
+	$(BIN)/trajgen model pull smollm2-135m-household
 	$(BIN)/trajgen run pipelines/quickstart.yaml
 
 test: test-fast test-slow

@@ -142,10 +142,8 @@ def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[
 
 def test_the_command_table_is_the_parser() -> None:
     rows = [key.removeprefix("trajgen ") for key in _table(README, "Commands")]
-    documented = {
-        re.split(r" [A-Z\[]", row)[0]: set(re.findall(r"(?<=\[)--?[\w-]+|--out(?= DIR)", row))
-        for row in rows
-    }
+    option = re.compile(r"(?<=\[)--?[\w-]+|--out(?= DIR)|--world(?= W )")
+    documented = {re.split(r" [A-Z\[]", row)[0]: set(option.findall(row)) for row in rows}
     assert documented == dict(_verbs(cli._parser()))
 
 

@@ -12,6 +12,10 @@ from typing import Any
 import yaml
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"))
+ABOUT = (
+    "Tool-use trajectories expanded from seed trajectories: language models play user, agent "
+    "and world; code keeps the world's state and checks every step."
+)
 _COLUMNS = (
     ("`id`", "the task's content id"),
     ("`domain`, `seed_id`, `strategy`, `persona`, `fault`", "where the trajectory came from"),
@@ -34,7 +38,7 @@ def card(
 ) -> str:
     """README.md of a run, from run.json's data, the manifest's totals and, where the run
     required it, how its world model did against a real world."""
-    parts = [_front(run, totals), f"# {run['name']}", _yield(totals), _load()]
+    parts = [_front(run, totals), f"# {run['name']}", _yield(run, totals), _load()]
     parts += [_fidelity(fidelity)] if fidelity else []
     parts += [_lineage(run), _table(("column", "holds"), _COLUMNS), _files()]
     return "\n\n".join(parts) + "\n"
@@ -68,10 +72,9 @@ def _config(name: str, split: str, path: str, default: bool = False) -> dict[str
     return {**config, "default": True} if default else config
 
 
-def _yield(totals: Mapping[str, Any]) -> str:
+def _yield(run: Mapping[str, Any], totals: Mapping[str, Any]) -> str:
     text = (
-        "Tool-use trajectories expanded from seed trajectories: language models play user, "
-        "agent and world; code keeps the world's state and checks every step.\n\n"
+        f"{run.get('about', ABOUT)}\n\n"
         f"{totals['kept']:,} of {totals['done']:,} trajectories were kept "
         f"({totals['yield']:.1%}), {totals['rejected']:,} rejected by filters; "
         f"{totals['dead']:,} tasks could not be run. Kept rows have {totals['n_tokens']:,} "

@@ -24,6 +24,7 @@ from trajgen.verbs import Arguments
 INTERRUPTED = 130
 _GOES_ON = {
     verbs.run: " Committed shards are safe; run the same command to go on.",
+    verbs.explore: " Committed shards are safe; run the same command to go on.",
     verbs.train: " Complete checkpoints are safe; run the same command to go on.",
 }
 
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_jobs(commands)
     _add_fidelity(commands)
+    _add_explore(commands)
     _add_train(commands)
     _add_seeds(commands)
     _add_runs(commands)
@@ -124,6 +126,16 @@ def _add_fidelity(commands: Any) -> None:
     verb.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override a key")
     verb.add_argument("--json", action="store_true")
     verb.add_argument("--plot", metavar="FILE.png", help="draw the figures there")
+
+
+def _add_explore(commands: Any) -> None:
+    verb = _verb(commands, "explore", verbs.explore, "collect real transitions of a world")
+    verb.add_argument("domain", metavar="DOMAIN", help="a domain folder or an import source")
+    verb.add_argument("--world", required=True, metavar="W", help="declared, tau2:retail, …")
+    verb.add_argument("--out", required=True, metavar="DIR", help="run folder")
+    verb.add_argument("-n", type=int, default=2000, help="transitions to collect (default 2000)")
+    verb.add_argument("--seed", type=int, default=0, help="of what is drawn (default 0)")
+    verb.add_argument("--json", action="store_true", help="print the counts as JSON")
 
 
 def _add_train(commands: Any) -> None:

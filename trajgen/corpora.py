@@ -62,7 +62,7 @@ def _of_run(folder: Path) -> OwnDomain:
     """Which domain a row of our own is checked against: in a run's folder its seeds' one."""
     if not (folder / "run.json").is_file():
         return lambda row: Domain(name=row.domain, policy="", tools=row.tools)
-    domains = _run_domains(folder)
+    domains = run_domains(folder)
 
     def of_seeds(row: Trajectory) -> Domain:
         if row.domain not in domains:
@@ -72,7 +72,8 @@ def _of_run(folder: Path) -> OwnDomain:
     return of_seeds
 
 
-def _run_domains(folder: Path) -> Mapping[str, Domain]:
+def run_domains(folder: Path) -> Mapping[str, Domain]:
+    """The domains of the seeds that a run was made from. Raises InputError when they are gone."""
     from trajgen.run_record import existing_run
     from trajgen.seeds import load_seeds
 

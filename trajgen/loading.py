@@ -35,7 +35,7 @@ def safe_name(name: str) -> str:
 
 
 def shipped(folder: str) -> Path:
-    """`prompts`, `seeds` or `pipelines` as they travel with the package."""
+    """`prompts`, `seeds`, `pipelines`, `recipes` or `adapters` as they travel with the package."""
     installed = Path(__file__).parent / "shipped" / folder
     return installed if installed.is_dir() else Path(__file__).parent.parent / folder
 

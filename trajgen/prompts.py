@@ -23,7 +23,8 @@ _FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError,
 
 
 class Prompts:
-    """The templates of one folder, read once; `digest` is made from their text.
+    """The templates of one folder, read once; `digest` is made from their text. What a folder
+    of one's own does not hold is as shipped.
 
     Crosses process borders as that text, so a worker needs no folder. Raises InputError when
     a template cannot be read or compiled.
@@ -31,7 +32,7 @@ class Prompts:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = (folder or shipped("prompts")).resolve()
-        self._texts = _read(self.folder)
+        self._texts = _read(shipped("prompts").resolve()) | _read(self.folder)
         self.digest = digest(self._texts)
         self._environment = _environment(self._texts)
         for name in self._texts:

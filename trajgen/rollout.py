@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import replace
 from itertools import count
 
-from trajgen import schemas, script
+from trajgen import schemas, script, views
 from trajgen.cast import Given, Question, speech
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
@@ -98,8 +98,9 @@ class Rollout:
             self.episode.close()
 
     async def _converse(self) -> None:
-        self.user_view = [self._system("user"), speech("user", self._render("user.begin", {}))]
-        self.agent_view = [self._system("agent")]
+        prompts, domain = self.stage.cast.prompts, self.domain
+        self.user_view = views.user_begins(prompts, domain, self.instruction, self.task.persona)
+        self.agent_view = views.agent_begins(prompts, domain, self.seed.messages)
         for turn in count():
             if await self._user_turn(turn):
                 return
@@ -134,10 +135,8 @@ class Rollout:
             if not answer["calls"]:
                 self.user_view.append(speech("user", answer["say"]))
                 return
-            results = [await self._step(call) for call in self._made()]
-            self.agent_view.append(
-                speech("user", self._render("agent.results", {"results": results}))
-            )
+            observed = [await self._step(call) for call in self._made()]
+            self.agent_view.append(views.results(self.stage.cast.prompts, observed))
             self._within_limits(given)
             self._unless_looping()
 
@@ -156,8 +155,8 @@ class Rollout:
         at = len(self.messages) - 1
         return [call for call in calls_of(self.messages) if call.message == at]
 
-    async def _step(self, call: Call) -> dict[str, Json]:
-        """One call: the world answers, code applies it; what the agent sees is returned."""
+    async def _step(self, call: Call) -> Message:
+        """One call: the world answers, code applies it; the tool message is returned."""
         touch(self.ledger, self.domain, call)
         before, faulted = self.ledger.hash, len(self.steps) == self.fault_at
         answer = self._fault(call) if faulted else await self.episode.step(call)
@@ -169,7 +168,7 @@ class Rollout:
         if answer.verdicts:
             raise Ended("violation", answer.verdicts[0])
         self.episode.observe(call, answer)
-        return {"call_id": call.id, "content": answer.observation}
+        return result
 
     def _fault(self, call: Call) -> Answer:
         in_json = self.stage.examples[self.domain.name].in_json(call.tool)
@@ -253,23 +252,6 @@ class Rollout:
             schema=schemas.ACTION if role == "agent" else guide,
             context={**shared, **context, "messages": list(self.messages)},
         )
-
-    def _system(self, role: str) -> Message:
-        if role == "user":
-            context: dict[str, Json] = {
-                "instruction": self.instruction,
-                "persona": self.task.persona,
-            }
-        else:
-            context = {
-                "policy": self.domain.policy,
-                "tools": self.domain.tools,
-                "example": script.lines(self.seed.messages),
-            }
-        return speech("system", self._render(f"{role}.system", context))
-
-    def _render(self, name: str, context: dict[str, Json]) -> str:
-        return self.stage.cast.prompts.render(name, context)
 
 
 def _said(answer: dict[str, Json]) -> list[Reason]:

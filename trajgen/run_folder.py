@@ -140,8 +140,9 @@ class RunFolder:
             self._infos[info.number] = info
         return info
 
-    def finish(self, last_shard: int) -> dict[str, Any]:
-        """Write the data set card and, last, the manifest of the shards up to `last_shard`.
+    def finish(self, last_shard: int, found: Mapping[str, bytes] = {}) -> dict[str, Any]:
+        """Write the files of `found`, the data set card and, last, the manifest of the shards
+        up to `last_shard`.
 
         Gives the totals. Run again it touches nothing. Raises CommitError when one of
         these shards is not committed or the sums do not hold.
@@ -157,6 +158,8 @@ class RunFolder:
         if sums["done"] != sums["kept"] + sums["rejected"] + sums["dead"]:
             raise CommitError("the sums do not hold", str(self.path))
         measured = (read_record(self.path / FIDELITY) or {}).get("figures")
+        for name, data in found.items():
+            self._put(name, data)
         self._put("README.md", card(self.run, sums, measured).encode("utf-8", "replace"))
         self._put("manifest.json", record_bytes(manifest(self.path, self.run, chosen, sums)))
         return sums

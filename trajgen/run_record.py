@@ -23,6 +23,7 @@ from trajgen.records import SCHEMA_VERSION
 from trajgen.shards import ShardInfo, dead_path, rejects_path, shard_path
 
 FIDELITY = "fidelity.json"  # the figures that a run required of its world model
+EXPLORE = "explore.json"  # the counts of collected transitions
 _SHOWN = 80
 
 
@@ -142,8 +143,9 @@ def manifest(
         "plan.parquet": _entry(folder / "plan.parquet", run["planned"]),
         "quarantine.jsonl": _entry(folder / "quarantine.jsonl", sums["quarantined"]),
     }
-    if (folder / FIDELITY).exists():
-        files[FIDELITY] = _entry(folder / FIDELITY)
+    for name in (FIDELITY, EXPLORE):
+        if (folder / name).exists():
+            files[name] = _entry(folder / name)
     for info in infos:
         for path, rows, sha256 in (
             (shard_path(folder, info.number), info.kept, info.sha256),

@@ -9,12 +9,14 @@ from trajgen.cast import Question, speech
 from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import canonical, stream
 from trajgen.ledger import Ledger
-from trajgen.pointers import MISSING, EffectError, excerpt, join, lookup
-from trajgen.records import Json, Reason, Seed, Task, calls_of
+from trajgen.pointers import MISSING, EffectError, excerpt, join, lookup, split
+from trajgen.records import Json, Message, Reason, Seed, Task, calls_of
 from trajgen.schemas import scenario
 from trajgen.shapes import bad_effects
 from trajgen.stage import Stage
+from trajgen.views import about
 from trajgen.worlds import Scene
+from trajgen.worlds.shown import folded
 
 CHANGES_STATE = ("entity_swap", "variant_outcome", "new_scenario")
 STATE_CHARS = 4000
@@ -39,8 +41,7 @@ async def set_scene(stage: Stage, task: Task, ledger: Ledger) -> Opening:
     that fit (`ledger` then starts there) and state a goal that does not hold yet.
     """
     seed = stage.seeds[task.seed_id]
-    sees_state = bool(ledger.state) and task.strategy in CHANGES_STATE
-    question = _question(stage, task, seed, ledger, sees_state)
+    question = _question(stage, task, seed, ledger)
 
     def check(answer: dict[str, Json]) -> list[Reason]:
         effects = answer.get("effects", [])
@@ -72,30 +73,41 @@ def shown_state(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Json:
     for path in paths:
         if len(canonical(excerpt(ledger.state, [*kept, path]))) <= STATE_CHARS:
             kept.append(path)
-    return excerpt(ledger.state, kept)
+    shown = excerpt(ledger.state, kept)
+    return folded(shown, kept) if stage.pipeline.world.state == "outline" else shown
 
 
-def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger, sees_state: bool) -> Question:
-    may_change = sees_state and stage.world.takes_state
+def prompt(stage: Stage, task: Task, ledger: Ledger) -> tuple[Message, ...]:
+    """What is asked for the opening of `task`, whose seed begins in the state of `ledger`."""
+    seed, sees_state = stage.seeds[task.seed_id], _sees_state(task, ledger)
     domain, partner = stage.domains[task.domain], stage.seeds.get(task.partner)
-    about = {"name": domain.name, "description": domain.description}
-    head = {"domain": about}
+    head = {"domain": about(domain)}
     body = {
         "strategy": task.strategy,
         "example": script.lines(seed.messages),
         "partner": script.lines(partner.messages) if partner else [],
         "state": shown_state(stage, task, seed, ledger) if sees_state else None,
-        "may_change_state": may_change,
+        "may_change_state": sees_state and stage.world.takes_state,
         "may_state_goal": sees_state,
     }
+    return (
+        speech("system", stage.cast.prompts.render("scenario.system", head)),
+        speech("user", stage.cast.prompts.render("scenario.user", body)),
+    )
+
+
+def _sees_state(task: Task, ledger: Ledger) -> bool:
+    return bool(ledger.state) and task.strategy in CHANGES_STATE
+
+
+def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Question:
+    sees_state, partner = _sees_state(task, ledger), stage.seeds.get(task.partner)
+    may_change = sees_state and stage.world.takes_state
     return Question(
         role="scenario",
         key="0",
         max_tokens=max(INSTRUCTION_TOKENS, stage.cast.role("scenario").max_tokens),
-        messages=(
-            speech("system", stage.cast.prompts.render("scenario.system", head)),
-            speech("user", stage.cast.prompts.render("scenario.user", body)),
-        ),
+        messages=prompt(stage, task, ledger),
         guide=scenario(may_change, sees_state, guide=True),
         schema=scenario(may_change, sees_state, guide=False),
         context={
@@ -126,9 +138,18 @@ def _goal_problem(goal: list[Json], state: Json) -> str:
         if not is_condition(condition):
             known = ", ".join(CONDITIONS)
             return f"a condition is a JSON pointer and one of {known}; found {canonical(condition)}"
-        parent = condition["path"].rpartition("/")[0]
-        if lookup(state, parent) is MISSING or not condition["path"]:
+        if not _points_somewhere(state, condition["path"]):
             return f"{condition['path'] or '/'} points nowhere in the state"
     if goal and all(holds(state, condition) for condition in goal):
         return "holds already, so that there is nothing to do"
     return ""
+
+
+def _points_somewhere(state: Json, path: str) -> bool:
+    """Whether `path` is a field, or may become one: of what is there, or of an entity that is
+    elsewhere in the state and may be moved there."""
+    parent = path.rpartition("/")[0]
+    if not path or lookup(state, parent) is not MISSING:
+        return bool(path)
+    collection, name = parent.rpartition("/")[0], split(parent)[-1]
+    return lookup(state, collection) is not MISSING and bool(Ledger(state, 0).relevant([name]))

@@ -86,6 +86,18 @@ def fidelity(arguments: Arguments) -> None:
     found.check()
 
 
+def explore(arguments: Arguments) -> None:
+    from trajgen.explore.command import explore
+    from trajgen.explore.table import table
+
+    _refuse_none(arguments.n)
+    with _chatter_on_stderr():
+        found = explore(
+            arguments.domain, arguments.world, arguments.out, arguments.n, arguments.seed, say
+        )
+    _print(json.dumps(found) if arguments.json else table(found))
+
+
 def train(arguments: Arguments) -> None:
     from trajgen.train.command import train
 

@@ -16,6 +16,7 @@ from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import CommitError, InputError, MachineError
 from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
+    EXPLORE,
     FIDELITY,
     existing_run,
     quarantined,
@@ -38,7 +39,10 @@ from trajgen.shards import (
 
 Problem = dict[str, str]
 _COUNTED = ("id", "reasons", "outcome", "seed_license", "n_tokens", "n_target_tokens")
-_OWN = ("run.json", "manifest.json", "plan.parquet", "quarantine.jsonl", "README.md", FIDELITY)
+_OWN = (
+    *("run.json", "manifest.json", "plan.parquet", "quarantine.jsonl", "README.md"),
+    *(FIDELITY, EXPLORE),
+)
 
 
 def verify(folder: Path) -> list[Problem]:

@@ -76,12 +76,18 @@ class WorldConfig(Model):
     """What answers tool calls: the world model (`llm`), tools declared in the domain file
     (`declared`), a real environment (`tau2`, `textworld`, `scienceworld`), or
     `package.module:Class`. `domain` says which one of a real environment's. Without
-    `declared` the world model answers declared tools too, and is held against code."""
+    `declared` the world model answers declared tools too, and is held against code.
+
+    The world model is shown `examples` real results with each call, the earlier calls of the
+    conversation (`history`), and of the state what the call touches: in `full`, or as an
+    `outline` that gives the entities inside it by their ids alone."""
 
     kind: str = "llm"
     domain: str = ""
     declared: bool = True
     examples: int = Field(2, ge=0, le=20)
+    history: bool = True
+    state: Literal["full", "outline"] = "full"
     agreement: Annotated[AgreementConfig | None, BeforeValidator(_samples)] = None
 
 

@@ -5,14 +5,27 @@ Crash rule: a life is an episode and its ledger; nothing of it outlives the meas
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Protocol
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import content_id, sampling_seed
+from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError
-from trajgen.records import Call, Seed, Task
-from trajgen.stage import Stage
+from trajgen.records import Call, Domain, Seed, Task
 from trajgen.worlds import Answer, Episode, Scene, World
+
+
+class Ground(Protocol):
+    """What episodes begin on: a `Stage`, or as much of one."""
+
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        """Domains by name."""
+
+    def ledger(self, seed: Seed) -> Ledger:
+        """A fresh ledger in the seed's initial state."""
 
 
 def task_of(seed: Seed, persona: str = "plain") -> Task:
@@ -26,7 +39,7 @@ class Life:
     """An episode of `world` on the scene of `seed`, and the state that it is in. Raises
     InputError when the world cannot be in that state."""
 
-    def __init__(self, stage: Stage, world: World, seed: Seed) -> None:
+    def __init__(self, stage: Ground, world: World, seed: Seed) -> None:
         self.stage, self.world, self.seed = stage, world, seed
         self.ledger = stage.ledger(seed)
         self.lived: list[tuple[Call, Answer, Answer | str]] = []

@@ -45,6 +45,7 @@ IMPORTERS: dict[str, str] = {
     "tau2": "trajgen.importers.tau2:import_tau2",
     "textworld": "trajgen.importers.textworld:import_textworld",
     "scienceworld": "trajgen.importers.scienceworld:import_scienceworld",
+    "household": "trajgen.importers.household:import_household",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,22 +17,13 @@ def model_card(
     log: Sequence[Mapping[str, Any]],
     figures: Mapping[str, Any] | None = None,
 ) -> str:
-    """README.md from recipe.json, data.json, log.jsonl and, where there are any, figures."""
+    """README.md from recipe.json, data.json, log.jsonl and, where it was measured, its figures."""
     settings = recipe["recipe"]
     parts = [_front(settings), f"# {settings['name']}", _summary(settings, log)]
     parts += [_data(data)]
     parts += [f"## Figures\n\n{_fenced('json', figures)}"] if figures else []
     parts += [f"## Recipe\n\n{_fenced('yaml', settings)}", _lineage(recipe, data)]
     return "\n\n".join(parts) + "\n"
-
-
-def read_figures(folder: Path) -> dict[str, Any] | None:
-    """What `figures.json` of a training folder holds; None where there is none."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "figures.json").read_bytes())
-    except FileNotFoundError:
-        return None
-    return found
 
 
 def _front(settings: Mapping[str, Any]) -> str:

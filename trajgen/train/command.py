@@ -7,7 +7,7 @@ checkpoint; when the result is there it does nothing.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,8 @@ from trajgen.engines.tokens import load_tokenizer
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import digest
 from trajgen.models import local_path
-from trajgen.train.card import model_card, read_figures
+from trajgen.train.card import model_card
+from trajgen.train.evaluate import Evaluation
 from trajgen.train.examples import make_examples
 from trajgen.train.folder import TrainFolder
 from trajgen.train.order import row_order
@@ -31,28 +32,33 @@ Tell = Callable[[str], None]
 PACKAGES = ("torch", "transformers", "trl", "peft")
 
 
-def train(
-    path: str,
-    out: str | None,
-    overrides: Sequence[str],
-    tell: Tell,
-    at_checkpoint: Callable[[Path], None] | None = None,
-) -> Path:
-    """Train as the recipe at `path` says, or go on; the folder of the adapter or model.
-
-    `at_checkpoint` is called with the folder of each new checkpoint. Raises InputError,
-    MachineError, RunLocked or CommitError.
+def train(path: str, out: str | None, overrides: Sequence[str], tell: Tell) -> Path:
+    """Train as the recipe at `path` says, or go on, and measure what it asks for; the folder
+    of the adapter or model. Raises InputError, MachineError, RunLocked or CommitError.
     """
     recipe, near = load_recipe(path, overrides)
     folder = TrainFolder(Path(out).expanduser() if out else recipe.folder, _record(recipe))
-    if folder.result is not None:
+    asked = recipe.evaluate
+    measured = Evaluation(recipe, asked, near, folder.path, tell) if asked else None
+    if folder.result is None:
+        result = _train_now(recipe, near, folder, measured, tell)
+    else:
         tell(f"{recipe.name} is trained already: {folder.result}")
-        return folder.result
+        result = folder.result
+    if measured:
+        figures = measured.finish(result, folder.checkpoints)
+        write_card(folder, result, folder.data(), figures)
+    return result
+
+
+def _train_now(
+    recipe: Recipe, near: Path, folder: TrainFolder, measured: Evaluation | None, tell: Tell
+) -> Path:
     _check_installed()
     tokenizer = load_tokenizer(local_path(recipe.model))
     rows = _rows(recipe, near, tokenizer, tell)
     with folder.owned(_data(recipe, rows)):
-        return _train(recipe, folder, rows, tokenizer, tell, at_checkpoint)
+        return _train(recipe, folder, rows, tokenizer, tell, measured)
 
 
 def _train(
@@ -61,7 +67,7 @@ def _train(
     rows: list[Row],
     tokenizer: Any,
     tell: Tell,
-    at_checkpoint: Callable[[Path], None] | None,
+    measured: Evaluation | None,
 ) -> Path:
     from trajgen.train.sft import Job, fit, state_files
 
@@ -77,8 +83,8 @@ def _train(
 
     def on_checkpoint(path: Path) -> None:
         folder.retire(state_files, recipe.checkpoints.keep)
-        if at_checkpoint is not None:
-            at_checkpoint(path)
+        if measured:
+            measured.checkpoint(path)
 
     target = folder.path / ("model" if recipe.tune.method == "full" else "adapter")
     job = Job(recipe, seen, tokenizer, folder.checkpoint, resume, progress.step, on_checkpoint)
@@ -90,9 +96,14 @@ def _train(
     return target
 
 
-def write_card(folder: TrainFolder, target: Path, data: dict[str, Any]) -> None:
+def write_card(
+    folder: TrainFolder,
+    target: Path,
+    data: Mapping[str, Any],
+    figures: Mapping[str, Any] | None = None,
+) -> None:
     """README.md of the result in `target`."""
-    text = model_card(folder.record, data, folder.log(), read_figures(folder.path))
+    text = model_card(folder.record, data, folder.log(), figures)
     place_bytes(target / "README.md", text.encode())
 
 

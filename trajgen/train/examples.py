@@ -1,26 +1,240 @@
-"""Chat examples by role, made from runs and seeds."""
+"""What each role learns from: prompts exactly as rollouts make them, and the right answers.
+
+    world     every step of a run: the state, the call -> applies, effects, observation
+    agent     a conversation: each of its turns from what it had seen
+    user      an instruction: each of its turns, and the end
+    scenario  a conversation and its state -> another wish, and the goal that shows it fulfilled
+
+World examples come from the rows of runs (real transitions, or a model's that stood every
+check), the others from seeds or rows. Which are taken when there are more than wanted is drawn
+from the recipe's seed.
+
+Crash rule: pure but for what it reads; the same recipe and data give the same examples.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 from pathlib import Path
 
+from trajgen.cast import speech
+from trajgen.cluster import make_local_engines
+from trajgen.corpora import run_domains
 from trajgen.errors import InputError
-from trajgen.records import Message
-from trajgen.train.recipe import Recipe
+from trajgen.goals import holds
+from trajgen.ids import canonical, content_id, sampling_seed, stream
+from trajgen.ledger import Ledger
+from trajgen.loading import find
+from trajgen.pipeline import Opened, open_pipeline
+from trajgen.records import Domain, Message, Seed, Task, Trajectory
+from trajgen.review.run import Run
+from trajgen.scenario import CHANGES_STATE, prompt
+from trajgen.seeds import SeedSet, load_seeds
+from trajgen.stage import Stage, make_stage
+from trajgen.train.recipe import DataConfig, Recipe
+from trajgen.transitions import transitions
+from trajgen.views import agent_view, as_text, user_view
+from trajgen.worlds import Answer, Scene
+from trajgen.worlds.llm import LlmWorld, answer_text
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One conversation; every assistant message of it is learnt, and nothing else.
-
-    `messages` are plain: `role` is system, user or assistant, `content` is text.
-    """
+    """A chat of `role`: every assistant message in it is learnt, nothing else. `kind` is what
+    examples are balanced by."""
 
     role: str
     messages: tuple[Message, ...]
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where examples come from: seeds with their domains, and of a run folder its rows."""
+
+    seeds: SeedSet
+    rows: Sequence[Trajectory] = ()
 
 
 def make_examples(recipe: Recipe, near: Path) -> list[Example]:
-    """What `recipe` teaches, in a fixed order. Raises InputError."""
-    raise InputError("examples are not made yet", str(near), recipe.name)
+    """The examples of every role that the recipe teaches, role by role.
+
+    Raises InputError when a source cannot be read, or has nothing that a role can learn from.
+    """
+    opened = open_pipeline(find(recipe.pipeline, near))
+    found: list[Example] = []
+    for role, data in recipe.data.taught().items():
+        sources = [load_source(source, near) for source in data.sources]
+        made = [example for source in sources for example in MAKERS[role](opened, source)]
+        if not made:
+            where = ", ".join(data.sources)
+            raise InputError(f"the role {role} can learn nothing from this", where, NEEDS[role])
+        found += drawn(role, made, data, recipe.seed)
+    return found
+
+
+def load_source(name: str, near: Path | None) -> Source:
+    """A run folder with its rows, or a domain folder or import source. Raises InputError."""
+    folder = Path(name).expanduser()
+    if (folder / "run.json").is_file():
+        return Source(SeedSet(run_domains(folder), (), ()), list(Run.open(folder)))
+    return Source(load_seeds((name,), near))
+
+
+def drawn(role: str, made: Sequence[Example], data: DataConfig, seed: int) -> list[Example]:
+    """At most as many examples as wanted, none twice: of each kind the same number, as long as
+    there are any."""
+    kinds: dict[str, list[Example]] = {}
+    for example in {canonical(example.messages): example for example in made}.values():
+        kinds.setdefault(example.kind, []).append(example)
+    for kind, examples in kinds.items():
+        stream("examples", role, kind, seed).shuffle(examples)
+    rounds = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
+    turns = (example for each in rounds for example in each if example is not None)
+    return list(islice(turns, data.examples))
+
+
+# What the world answers.
+
+
+def _world(opened: Opened, source: Source) -> Iterator[Example]:
+    stage = _stage(opened, source.seeds)
+    if not isinstance(stage.world, LlmWorld):
+        raise InputError(f"world.kind is {opened.pipeline.world.kind}", "pipeline", NEEDS["world"])
+    for row in source.rows:
+        domain = replace(source.seeds.domains[row.domain], semantics={})
+        yield from _steps(stage.world, domain, row)
+
+
+def _steps(world: LlmWorld, domain: Domain, row: Trajectory) -> Iterator[Example]:
+    """One example a step or, where the prompt holds the steps before, one a conversation."""
+    seed = Seed(row.seed_id, domain.name, row.messages)
+    task = _task(seed, row.strategy, row.persona)
+    episode = world.begin(Scene(domain, seed, task, Ledger(None, 0)))
+    chat: tuple[Message, ...] = ()
+    for step in transitions(row, domain):
+        episode.scene = replace(episode.scene, ledger=step.ledger)
+        answer, call = _said_once(step.answer), step.call
+        said = answer_text(answer, episode.in_json(call))
+        chat = (*episode.asking(call), speech("assistant", said))
+        if not world.cast.pipeline.world.history:
+            kind = f"{call.tool} {'applies' if answer.applies else 'does not apply'}"
+            yield Example("world", chat, kind)
+        episode.observe(call, answer)
+    if world.cast.pipeline.world.history and chat:
+        yield Example("world", chat)
+
+
+def _said_once(answer: Answer) -> Answer:
+    """An answer that gives no reason where there is none to give, or the observation says it."""
+    silent = answer.applies or answer.why in answer.observation
+    return replace(answer, why="") if silent else answer
+
+
+# What agent and user say.
+
+
+def _agent(opened: Opened, source: Source) -> Iterator[Example]:
+    prompts = opened.prompts
+    for domain, conversations in _conversations(source):
+        for index, messages in enumerate(conversations):
+            other = conversations[index - 1]
+            view = agent_view(prompts, domain, other, messages)
+            yield Example("agent", tuple(view))
+
+
+def _conversations(source: Source) -> Iterator[tuple[Domain, list[tuple[Message, ...]]]]:
+    """The conversations of each domain."""
+    for name, domain in source.seeds.domains.items():
+        seeds = [seed.messages for seed in source.seeds.seeds if seed.domain == name]
+        rows = [row.messages for row in source.rows if row.domain == name]
+        yield domain, seeds + rows
+
+
+def _user(opened: Opened, source: Source) -> Iterator[Example]:
+    for seed in _instructed(source.seeds.seeds):
+        domain, meta = source.seeds.domains[seed.domain], seed.meta
+        told, persona = str(meta["instruction"]), str(meta.get("persona", "plain"))
+        outcome = str(meta.get("outcome", "success"))
+        view = user_view(opened.prompts, domain, told, persona, seed.messages, outcome)
+        yield Example("user", tuple(view))
+
+
+# What a conversation may begin with.
+
+
+def _scenario(opened: Opened, source: Source) -> Iterator[Example]:
+    stage = _stage(opened, source.seeds)
+    for group in _by_state(source.seeds):
+        for seed in group:
+            yield from _openings(stage, seed, [other for other in group if other is not seed])
+
+
+def _by_state(seeds: SeedSet) -> list[list[Seed]]:
+    """Seeds that say what their user was told, together with those that begin as they do."""
+    groups: dict[str, list[Seed]] = {}
+    for seed in _instructed(seeds.seeds):
+        groups.setdefault(canonical([seed.domain, seed.state]), []).append(seed)
+    return list(groups.values())
+
+
+def _openings(stage: Stage, seed: Seed, others: Sequence[Seed]) -> Iterator[Example]:
+    """The seed's own wish in other words and, where its prompt shows what that is about, the
+    wish of another."""
+    told = {"instruction": seed.meta["instruction"]}
+    yield _opening(stage, _task(seed, "rephrase"), told)
+    draw = stream("openings", seed.id)
+    strategy = draw.choice(CHANGES_STATE)
+    task, ledger = _task(seed, strategy), stage.ledger(seed)
+    if not ledger.state:
+        return
+    asked = prompt(stage, task, ledger)
+    fitting = [other for other in others if _shown(asked[-1]["content"], other, ledger)]
+    if fitting:
+        other = draw.choice(fitting)
+        wish = {"instruction": other.meta["instruction"], "effects": [], "goal": list(other.goal)}
+        yield _opening(stage, task, wish)
+
+
+def _shown(text: str, other: Seed, ledger: Ledger) -> bool:
+    """Whether a prompt names all that the goal of `other` is about, which is still to be done
+    and was reached."""
+    reachable = other.goal and other.meta.get("outcome", "success") == "success"
+    if not reachable or all(holds(ledger.state, condition) for condition in other.goal):
+        return False
+    keys = {key for condition in other.goal for key in condition["path"].split("/")[1:]}
+    return all(f'"{key}"' in text for key in keys if ledger.relevant([key]))
+
+
+def _opening(stage: Stage, task: Task, answer: Mapping[str, object]) -> Example:
+    asked = prompt(stage, task, stage.ledger(stage.seeds[task.seed_id]))
+    return Example("scenario", (*asked, speech("assistant", as_text(answer))))
+
+
+def _instructed(seeds: Iterable[Seed]) -> Iterator[Seed]:
+    return (seed for seed in seeds if "instruction" in seed.meta)
+
+
+def _task(seed: Seed, strategy: str, persona: str = "plain") -> Task:
+    id_ = content_id("task", ["taught", seed.id, strategy])
+    chance = sampling_seed(id_)
+    return Task(id_, 0, seed.domain, seed.id, strategy, persona, "", "", chance)
+
+
+def _stage(opened: Opened, seeds: SeedSet) -> Stage:
+    """What rollouts of the recipe's pipeline share; its engines are never started."""
+    return make_stage(
+        opened.pipeline, seeds, opened.prompts, make_local_engines(opened.pipeline), "taught"
+    )
+
+
+MAKERS = {"world": _world, "agent": _agent, "user": _user, "scenario": _scenario}
+NEEDS = {
+    "world": "Name the folder of a run with `world: {kind: llm}`, or one that "
+    "`trajgen explore` has made.",
+    "agent": "Name seeds or a run folder.",
+    "user": "Name seeds that say in meta.instruction what their user was told.",
+    "scenario": "Name seeds that say in meta.instruction what their user was told.",
+}

@@ -3,6 +3,7 @@
     recipe.json  data.json         what is trained: the first thing written
     log.jsonl                      one line a step, to the last complete checkpoint and on
     checkpoints/step-N/            the weights after N steps; the newest can be gone on from
+    figures/                       how well they do, where the recipe asks for it
     adapter/ or model/             the result: its name means that training is done
 
 Crash rule: a folder that has its name is whole: it is written under a temporary name, synced
@@ -59,6 +60,10 @@ class TrainFolder:
             yield
         finally:
             lock.release()
+
+    def data(self) -> dict[str, Any]:
+        """What data.json holds; {} before there is any."""
+        return _read(self.path / "data.json") or {}
 
     @property
     def checkpoints(self) -> Path:

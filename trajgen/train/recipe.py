@@ -14,7 +14,8 @@ from trajgen.loading import find, safe_name
 from trajgen.pipeline_file import load_file
 
 Role = Literal["world", "agent", "user", "scenario"]
-UNDECISIVE = ("name", "checkpoints", "out", "gradient_checkpointing")  # no weight hangs on them
+# No weight hangs on these.
+UNDECISIVE = ("name", "checkpoints", "evaluate", "out", "gradient_checkpointing")
 
 
 class DataConfig(Model):
@@ -80,6 +81,19 @@ class CheckpointsConfig(Model):
     keep: int | None = Field(None, ge=1)
 
 
+class EvaluateConfig(Model):
+    """How good checkpoints are as the world of the recipe's pipeline: `trajgen fidelity` against
+    the real world `world` on `n` of its seeds, `replay` with rollouts in both worlds. Measured
+    are the result, the checkpoints after the steps `at` and, in the pipeline `untaught`, the
+    model as it was."""
+
+    world: str
+    n: int = Field(20, ge=1)
+    replay: bool = False
+    at: tuple[int, ...] = ()
+    untaught: str | None = None
+
+
 class Recipe(Model):
     """One training run."""
 
@@ -93,6 +107,7 @@ class Recipe(Model):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     gradient_checkpointing: bool = False
     checkpoints: CheckpointsConfig = CheckpointsConfig()
+    evaluate: EvaluateConfig | None = None
     out: str | None = None
     seed: int = Field(0, ge=0, lt=2**31)
 

@@ -22,11 +22,12 @@ from trajgen.pointers import MISSING
 from trajgen.records import Call, Domain, Json, Message, Reason, Trajectory
 from trajgen.schemas import world_answer
 from trajgen.shapes import Shape, Shapes, bad_effects, extended
+from trajgen.views import about, as_text
 from trajgen.worlds import Answer, Scene
 from trajgen.worlds.agreement import agreed
 from trajgen.worlds.declared import answered
 from trajgen.worlds.examples import Examples
-from trajgen.worlds.shown import Fields, shown_state
+from trajgen.worlds.shown import Fields, outlined_state, shown_state
 
 REFUSED_CHARS = 2000  # of an answer that could not be read, kept for the reviewer
 
@@ -54,7 +55,7 @@ class LlmWorld:
         system = self.cast.prompts.render(
             "world.system",
             {
-                "domain": _about(domain),
+                "domain": about(domain),
                 "policy": domain.policy,
                 "tools": domain.tools,
                 "kinds": dict(domain.kinds),
@@ -90,13 +91,11 @@ class LlmEpisode:
         if self.world.by_code and (coded := answered(self.scene, call)):
             self.asked = self._prompt(call, None) if self.asks else ""
             return coded
-        examples, tool = self.world.examples[self.scene.domain.name], call.tool
-        self.asked = self._prompt(call, examples)
-        kind, in_json = self.scene.domain.kinds.get(tool), examples.in_json(tool)
+        kind, in_json = self.scene.domain.kinds.get(call.tool), self.in_json(call)
         question = Question(
             role="world",
             key=call.id,
-            messages=(*self.messages, speech("user", self.asked)),
+            messages=self.asking(call),
             guide=world_answer(kind, in_json, guide=True),
             schema=world_answer(kind, in_json),
             context=self._context(call),
@@ -121,6 +120,15 @@ class LlmEpisode:
             verdicts=verdicts,
         )
         return self.given
+
+    def asking(self, call: Call) -> tuple[Message, ...]:
+        """The prompt that asks for the answer to `call`."""
+        self.asked = self._prompt(call, self.world.examples[self.scene.domain.name])
+        return (*self.messages, speech("user", self.asked))
+
+    def in_json(self, call: Call) -> bool:
+        """Whether the call's tool answers in JSON."""
+        return self.world.examples[self.scene.domain.name].in_json(call.tool)
 
     async def _given(self, call: Call, question: Question) -> tuple[Given, float | None]:
         """The answer to take: of several samples the one that most agree with, and how far."""
@@ -160,20 +168,13 @@ class LlmEpisode:
         planned fault, the truth) as if it had answered so."""
         if not self.asks:
             return
-        in_json = self.world.examples[self.scene.domain.name].in_json(call.tool)
-        kept = {
-            "applies": answer.applies,
-            "why": answer.why,
-            "effects": list(answer.effects),
-            "observation": _in_form(answer.observation, in_json),
-        }
         own = self.said if answer is self.given else ""
         self.seen += _exchange(call, answer.observation)
-        asked = self.asked or self._prompt(call, None)
-        self.messages += [
-            speech("user", asked),
-            speech("assistant", own or json.dumps(kept, ensure_ascii=False)),
-        ]
+        if self.world.cast.pipeline.world.history:
+            self.messages += [
+                speech("user", self.asked or self._prompt(call, None)),
+                speech("assistant", own or answer_text(answer, self.in_json(call))),
+            ]
         self.asked, self.said, self.given = "", "", None
         if answer.source != "model" and answer.effects:  # what is real shows more of the shape
             self.shape = extended(self._shape(), self.scene.ledger.state, answer.effects)
@@ -188,18 +189,24 @@ class LlmEpisode:
     def _prompt(self, call: Call, examples: Examples | None) -> str:
         count = self.world.cast.pipeline.world.examples
         nearest = examples.nearest(call, count, self.scene.seed.id) if examples else []
-        domain, ledger = self.scene.domain, self.scene.ledger
-        fields, reads = self.world.fields(domain), domain.kinds.get(call.tool) == "read"
         return self.world.cast.prompts.render(
             "world.call",
             {
                 "call": {"name": call.tool, "arguments": call.arguments},
-                "state": shown_state(ledger, call, fields, reads),
+                "state": self._shown(call),
                 "examples": [
                     {"arguments": e.arguments, "observation": e.observation} for e in nearest
                 ],
             },
         )
+
+    def _shown(self, call: Call) -> Json:
+        """What of the state the model is shown with `call`."""
+        domain, ledger = self.scene.domain, self.scene.ledger
+        if self.world.cast.pipeline.world.state == "outline":
+            return outlined_state(ledger, call)
+        reads = domain.kinds.get(call.tool) == "read"
+        return shown_state(ledger, call, self.world.fields(domain), reads)
 
     def _check(self, call: Call, answer: dict[str, Json]) -> list[Reason]:
         text = observed(answer["observation"])
@@ -247,6 +254,18 @@ def _exchange(call: Call, observation: str) -> list[Message]:
     ]
 
 
+def answer_text(answer: Answer, in_json: bool) -> str:
+    """`answer` as a world model writes it."""
+    return as_text(
+        {
+            "applies": answer.applies,
+            "why": answer.why,
+            "effects": list(answer.effects),
+            "observation": _in_form(answer.observation, in_json),
+        }
+    )
+
+
 def observed(observation: Json) -> str:
     """An observation as the text of a tool message."""
     if isinstance(observation, str):
@@ -260,7 +279,3 @@ def _in_form(observation: str, in_json: bool) -> Json:
         return observation
     data = parsed(observation)
     return {"error": observation} if data is MISSING else data
-
-
-def _about(domain: Domain) -> dict[str, str]:
-    return {"name": domain.name, "description": domain.description}

@@ -21,6 +21,7 @@ STATE_CHARS = 6000  # of state shown with one call
 REFERRED_CHARS = 3000  # of it, for what is only referred to
 LARGE = 2000  # an entity of more is shown in parts
 SMALL = 300
+FEW_FIELDS = 12  # a small object at the top has no more
 OVERHEAD = 200  # of the pointer to an entity
 FOUND = 20  # entities shown because of their fields
 COMMON = 500  # a value that more entities have finds none
@@ -62,9 +63,18 @@ def shown_state(
     state = ledger.state
     if not state:
         return None
+    paths = shown_paths(ledger, call, fields, reads)
+    return state if paths == [""] else excerpt(state, paths)
+
+
+def shown_paths(
+    ledger: Ledger, call: Call, fields: Fields | None = None, reads: bool = False
+) -> list[str]:
+    """Pointers to what `shown_state` shows; [""] for all of it."""
+    state = ledger.state
     named = ledger.relevant(call.arguments)
     if not named and _entries(state) <= ENTRIES and len(canonical(state)) < STATE_CHARS:
-        return state
+        return [""]
     if not named and fields is not None:
         named = [p for p in fields.find(call) if lookup(state, p) is not MISSING]
     kept = _within_room(state, named, call.arguments, STATE_CHARS)
@@ -72,7 +82,52 @@ def shown_state(
         room = STATE_CHARS - sum(_size(state, part) for part in kept)
         namers = [call.arguments, *(lookup(state, path) for path in named)]
         kept += _within_room(state, _referred(ledger, named), namers, min(room, REFERRED_CHARS))
-    return excerpt(state, kept)
+    return kept
+
+
+def outlined_state(ledger: Ledger, call: Call) -> Json:
+    """The least of the state that decides `call`: what it names, with the entities inside that
+    by their ids alone, and the small objects at the top (where the player is, what they hold);
+    None without a state."""
+    if not ledger.state:
+        return None
+    small = small_parts(ledger.state)
+    named = _within_room(ledger.state, ledger.relevant(call.arguments), call.arguments, STATE_CHARS)
+    return folded(excerpt(ledger.state, [*small, *named]), [*small, *named])
+
+
+def folded(state: Json, whole: Iterable[str]) -> Json:
+    """`state` with the entities of its collections by their ids alone, but for those at the
+    pointers `whole` and what leads there."""
+    open_ = {part for path in whole for part in _down_to(path)}
+    return _folded(state, "", open_)
+
+
+def small_parts(state: Json) -> list[str]:
+    """Pointers to the small objects at the top of a state, such as a player."""
+    parts = state.items() if isinstance(state, dict) else ()
+    return [
+        join("", key)
+        for key, value in parts
+        if isinstance(value, dict) and len(value) <= FEW_FIELDS and len(canonical(value)) <= SMALL
+    ]
+
+
+def _folded(value: Json, path: str, open_: set[str]) -> Json:
+    if not isinstance(value, dict):
+        return value
+    collection = all(isinstance(item, dict) for item in value.values())
+    return {
+        key: {} if collection and at not in open_ else _folded(item, at, open_)
+        for key, item in value.items()
+        for at in [join(path, key)]
+    }
+
+
+def _down_to(path: str) -> list[str]:
+    """`path` and all above it."""
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(2, len(parts) + 1)]
 
 
 def _within_room(state: Json, paths: Iterable[str], namers: Json, room: int) -> list[str]:
