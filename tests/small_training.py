@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from trajgen import cli
 from trajgen.train import command
 from trajgen.train.examples import Example
 from trajgen.train.progress import Progress
@@ -84,8 +85,8 @@ def write_recipe(path: Path, model: Path | str, tune: str = "{method: lora, r: 4
     return path
 
 
-def train(recipe: str, out: str, *overrides: str) -> Path:
-    """Train on `examples`, slowly enough to be killed at a step."""
+def main(recipe: str, out: str, *overrides: str) -> int:
+    """`trajgen train` on `examples`, slowly enough to be killed at a step; the exit code."""
     step = Progress.step
 
     def slow(self: Progress, *values: Any) -> None:
@@ -94,8 +95,9 @@ def train(recipe: str, out: str, *overrides: str) -> Path:
 
     command.make_examples = examples
     Progress.step = slow  # type: ignore[method-assign]
-    return command.train(recipe, out, overrides, lambda text: print(text, file=sys.stderr))
+    sets = (part for override in overrides for part in ("--set", override))
+    return cli.main(["train", recipe, "--out", out, *sets])
 
 
 if __name__ == "__main__":
-    print(train(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from small_training import STEPS, examples, save_model, write_recipe
 
 from trajgen.ids import stream
 from trajgen.merging import merge
+from trajgen.train.recipe import load_recipe
 from trajgen.train.rows import IGNORED, Rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -78,6 +80,36 @@ def test_the_loss_falls_and_the_result_loads(whole: Path, model: Path, tmp_path:
     assert changed == {name for name in merged if "_proj" in name}
 
 
+def test_the_loss_is_that_of_trl(model: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer
+    from trl import SFTTrainer
+
+    from trajgen.train import sft
+
+    recipe, _ = load_recipe(str(write_recipe(tmp_path / "recipe.yaml", model)))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    rows = Rows(tokenizer).of(examples()[:6])
+    job = sft.Job(recipe, rows, tokenizer, lambda _: tmp_path / "step", None, _ignore, _ignore)
+    trainer = sft._Trainer(job, sft._load(recipe, half=False), sft._settings(job, half=False))
+    batch = trainer.data_collator([{"input_ids": r.input_ids, "labels": r.labels} for r in rows])
+    assert batch["attention_mask"].min() == 0  # some are padded
+    losses, slopes = [], []
+    for compute in (trainer.compute_loss, partial(SFTTrainer.compute_loss, trainer)):
+        trainer.model.zero_grad()
+        loss = compute(trainer.model, dict(batch))
+        loss.backward()
+        losses.append(loss.item())
+        grads = [p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None]
+        slopes.append(torch.cat(grads))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert (slopes[0] - slopes[1]).abs().max() < 1e-4 * slopes[1].abs().max()
+
+
+def _ignore(*_: Any) -> None:
+    pass
+
+
 def test_nothing_of_this_machine_is_in_the_result(whole: Path) -> None:
     for file in ("README.md", "adapter_config.json"):
         text = (whole / "adapter" / file).read_text()
@@ -111,6 +143,18 @@ def test_killed_three_times_it_ends_as_if_nothing_had_been(
     assert all((again[name] - once[name]).abs().max() < 1e-2 for name in once)
 
 
+def test_a_polite_kill_stops_it_at_once_and_it_goes_on(model: Path, tmp_path: Path) -> None:
+    recipe, out = write_recipe(tmp_path / "recipe.yaml", model), tmp_path / "out"
+    process = start(recipe, out)
+    while len(log(out)) < 10 and process.poll() is None:
+        time.sleep(0.005)
+    process.terminate()
+    assert process.wait(10) == 130
+    assert len(log(out)) < STEPS
+    assert start(recipe, out).wait(300) == 0
+    assert [entry["step"] for entry in log(out)] == list(range(1, STEPS + 1))
+
+
 def test_a_finished_training_is_not_touched(whole: Path, model: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     recipe = write_recipe(tmp_path / "recipe.yaml", model)
@@ -129,7 +173,8 @@ def test_every_weight_can_be_trained_in_bfloat16(model: Path, tmp_path: Path) ->
 
 def test_lora_in_bfloat16_keeps_what_it_trains_in_float32(model: Path, tmp_path: Path) -> None:
     recipe, out = write_recipe(tmp_path / "r.yaml", model), tmp_path / "out"
-    assert start(recipe, out, "optimizer.epochs=1", "precision=bfloat16").wait(300) == 0
+    few = ("optimizer.epochs=1", "precision=bfloat16", "gradient_checkpointing=true")
+    assert start(recipe, out, *few).wait(300) == 0
     (newest,) = {path.parent for path in out.rglob("optimizer.pt")}
     assert tensors(newest / "adapter_model.safetensors")[1] == {"torch.float32"}
     assert log(out)[-1]["loss"] < 0.9 * log(out)[0]["loss"]

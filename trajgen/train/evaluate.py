@@ -46,7 +46,7 @@ class Evaluation:
     def checkpoint(self, weights: Path) -> None:
         """Measure a checkpoint whose step is asked for. Raises MachineError."""
         if weights.name in self._steps():
-            self._measure(weights.name, self.recipe.pipeline, weights)
+            self._measure(weights.name, self.recipe.pipeline, weights, self._others())
 
     def finish(self, result: Path, checkpoints: Path) -> dict[str, Json]:
         """Measure the result and whatever is missing; the result's figures."""
@@ -54,19 +54,27 @@ class Evaluation:
             if (checkpoints / name).is_dir():
                 self.checkpoint(checkpoints / name)
         if self.asked.untaught:
-            self._measure("untaught", self.asked.untaught, None)
-        return self._measure("result", self.recipe.pipeline, result)
+            others = self._others().model_copy(update={"replay": self.asked.replay})
+            self._measure("untaught", self.asked.untaught, None, others)
+        return self._measure("result", self.recipe.pipeline, result, self.asked)
 
     def _steps(self) -> list[str]:
         return [f"step-{number}" for number in self.asked.at]
 
-    def _measure(self, name: str, pipeline: str, weights: Path | None) -> dict[str, Json]:
+    def _others(self) -> EvaluateConfig:
+        """What is asked of a checkpoint: no rollouts, and perhaps fewer seeds."""
+        n = self.asked.n_others or self.asked.n
+        return self.asked.model_copy(update={"n": n, "replay": False})
+
+    def _measure(
+        self, name: str, pipeline: str, weights: Path | None, asked: EvaluateConfig
+    ) -> dict[str, Json]:
         """The figures stored under `name`; `weights` are an adapter, a model, or none."""
         stored = self.path / FIGURES / f"{name}.json"
         if not stored.is_file():
-            self.tell(f"fidelity of {name} to {self.asked.world}, {self.asked.n} seeds")
+            self.tell(f"fidelity of {name} to {asked.world}, {asked.n} seeds")
             with self._model(weights) as model:
-                found = fidelity(find(pipeline, self.near), model, self.asked)
+                found = fidelity(find(pipeline, self.near), model, asked)
             stored.parent.mkdir(exist_ok=True)
             place_bytes(stored, record_bytes({**found, "model": self._called(weights)}))
         figures: dict[str, Json] = json.loads(stored.read_text("utf-8"))

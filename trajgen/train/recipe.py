@@ -82,16 +82,18 @@ class CheckpointsConfig(Model):
 
 
 class EvaluateConfig(Model):
-    """How good checkpoints are as the world of the recipe's pipeline: `trajgen fidelity` against
-    the real world `world` on `n` of its seeds, `replay` with rollouts in both worlds. Measured
-    are the result, the checkpoints after the steps `at` and, in the pipeline `untaught`, the
-    model as it was."""
+    """How good the result is as the world of the recipe's pipeline: `trajgen fidelity` against
+    the real world `world` on `n` of its seeds, `replay` with rollouts in both worlds.
+
+    With it are measured, on `n_others` seeds (default: `n`), the checkpoints after the steps
+    `at` and, in the pipeline `untaught`, the model as it was."""
 
     world: str
     n: int = Field(20, ge=1)
     replay: bool = False
     at: tuple[int, ...] = ()
     untaught: str | None = None
+    n_others: int | None = Field(None, ge=1)
 
 
 class Recipe(Model):

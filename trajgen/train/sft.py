@@ -24,7 +24,7 @@ from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.helpers import disable_input_dtype_casting
 from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from trl import SFTConfig, SFTTrainer
 
 from trajgen.durable import placed_folder
@@ -34,7 +34,7 @@ from trajgen.train.recipe import FullTune, LoraTune, Recipe
 from trajgen.train.rows import IGNORED, Row
 
 STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-# A head that does more than multiply is left to TRL.
+# A model whose head does more than multiply is left to TRL.
 _HEADS = (
     *("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier"),
     *("logits_scaling",),
@@ -67,6 +67,7 @@ def fit(job: Job) -> Callable[[Path], None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     disable_progress_bar()
+    set_verbosity_error()
     half = _half(job.recipe)
     trainer = _Trainer(job, _load(job.recipe, half), _settings(job, half))
     casting = disable_input_dtype_casting if half and _is_lora(job.recipe) else nullcontext
@@ -104,7 +105,6 @@ def _load(recipe: Recipe, half: bool) -> Any:
             revision=recipe.revision,
             dtype=torch.bfloat16 if frozen_half else torch.float32,
             trust_remote_code=False,
-            attn_implementation="sdpa",
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise MachineError(
@@ -164,7 +164,8 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         config = model.config.get_text_config()
-        self._plain_head = all(getattr(config, name, None) is None for name in _HEADS)
+        unscaled = all(getattr(config, name, None) is None for name in _HEADS)
+        self._plain = unscaled and not self.aux_loss_enabled
         _name_base(self.model, job.recipe)
 
     def compute_loss(
@@ -175,7 +176,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: Any = None,
     ) -> Any:
         """The mean negative log-likelihood of the tokens that are learnt."""
-        if inputs["input_ids"].device.type != "cpu" or not self._plain_head or return_outputs:
+        if inputs["input_ids"].device.type != "cpu" or not self._plain or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         learnt = labels != IGNORED

@@ -1,0 +1,6 @@
+"""What teaching does to a world model: accuracy against transitions seen, before and after.
+
+`python -m benchmarks.world_model [TRAINING FOLDER ...]` takes the figures that `trajgen train`
+left in each folder into docs/world-model/, and draws the tables and plots of docs/world-model.md
+anew from what is there. Without a folder it only draws.
+"""

@@ -1,0 +1,34 @@
+"""The figures of a training folder with how many transitions had been seen at each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ORDER = ("untaught", "result")
+
+
+def collected(folder: Path) -> dict[str, Any]:
+    """`points`: the figures in the order of `seen`, the transitions learnt from until then."""
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+    data = json.loads((folder / "data.json").read_text("utf-8"))
+    seen = {entry["step"]: entry["examples"].get("world", 0) for entry in log}
+    points = []
+    for path in (folder / "figures").glob("*.json"):
+        step = _step(path.stem, max(seen))
+        figures = json.loads(path.read_text("utf-8"))
+        points.append({"point": path.stem, "step": step, "seen": seen.get(step, 0), **figures})
+    return {
+        "name": recipe["name"],
+        "data": data["roles"],
+        "steps": max(seen),
+        "minutes": round(sum(entry["seconds"] for entry in log) / 60, 1),
+        "loss": [[entry["step"], round(entry["loss"], 4)] for entry in log],
+        "points": sorted(points, key=lambda point: point["step"]),
+    }
+
+
+def _step(name: str, last: int) -> int:
+    return {"untaught": 0, "result": last}.get(name) or int(name.rpartition("-")[2] or 0)
