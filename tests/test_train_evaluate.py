@@ -13,6 +13,7 @@ from small_training import write_recipe
 
 from trajgen.cli import main
 from trajgen.errors import InputError, MachineError
+from trajgen.loading import find
 from trajgen.records import Json
 from trajgen.train import command, evaluate
 from trajgen.train.evaluate import Evaluation, fidelity
@@ -183,7 +184,7 @@ class Process:
 def ran(monkeypatch: pytest.MonkeyPatch, process: Any, **asked: Any) -> dict[str, Json]:
     monkeypatch.setattr(subprocess, "run", process)
     wanted = EvaluateConfig(world="declared:seeds/household", n=5, **asked)
-    return fidelity(evaluate.find("pipelines/quickstart.yaml"), "a/model", wanted)
+    return fidelity(find("pipelines/quickstart.yaml"), "a/model", wanted)
 
 
 @pytest.mark.parametrize("code", [0, 1])  # 1: a bar of the pipeline is missed
@@ -206,7 +207,7 @@ def test_fidelity_is_the_command_with_the_model_in_every_engine(
 def test_a_command_that_fails_is_an_error_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    with pytest.raises(MachineError, match="evaluation failed: no such world$"):
+    with pytest.raises(MachineError, match=r"evaluation failed: no such world$"):
         ran(monkeypatch, Process(code, "", "starting\nno such world\n"))
     with pytest.raises(MachineError, match="no output"):
         ran(monkeypatch, Process(code, "", ""))
