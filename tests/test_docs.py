@@ -29,17 +29,19 @@ from trajgen.engines.scripted import Script
 from trajgen.records import Step
 from trajgen.review.codes import CODES
 from trajgen.shards import SCHEMA
+from trajgen.train import recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 ROWS = (ROOT / "docs" / "rows.md").read_text("utf-8")
+TRAIN = (ROOT / "docs" / "train.md").read_text("utf-8")
 DOCUMENTS = [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/rows.md")
-] + [ROOT / "docs" / "fidelity.md", ROOT / "docs" / "design" / "decisions.md"]
+] + [ROOT / "docs" / name for name in ("fidelity.md", "train.md", "design/decisions.md")]
 UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
 INLINE = ["--set", "cluster.address=inline"]
 NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
-    r"model pull|doctor|tau2:|run pipelines/(?!smoke)|--set engines\.main"
+    r"model pull|doctor|tau2:|^train |run pipelines/(?!smoke)|--set engines\.main"
 )
 
 
@@ -224,6 +226,8 @@ def test_yaml_of_the_readme_is_valid(block: Block, desk: Path) -> None:
     data = yaml.safe_load(block.text)
     if block.file.endswith("domain.yaml"):
         assert trajgen.load_domain(desk / "seeds/lamps").name == data["name"]
+    elif block.file.endswith("recipe.yaml"):
+        assert recipe.load_recipe(str(desk / block.file))[0].name == data["name"]
     elif block.file:
         pipeline_file.load_pipeline(desk / block.file)
     else:
@@ -266,6 +270,31 @@ def test_every_pipeline_key_is_documented_and_none_invented(heading: str) -> Non
     assert set(table) == keys
     for key, (shown, *_) in table.items():
         assert shown in ("see below", _default(model, key)), f"{heading} {key}"
+
+
+RECIPE_TABLES: dict[str, type[BaseModel]] = {
+    "Recipe": recipe.Recipe,
+    "data": recipe.DataConfig,
+    "tune": recipe.LoraTune,
+    "optimizer": recipe.OptimizerConfig,
+    "checkpoints": recipe.CheckpointsConfig,
+    "evaluate": recipe.EvaluateConfig,
+}
+
+
+@pytest.mark.parametrize("heading", RECIPE_TABLES)
+def test_every_recipe_key_is_documented_and_none_invented(heading: str) -> None:
+    model = RECIPE_TABLES[heading]
+    named = {field.alias or name: name for name, field in model.model_fields.items()}
+    table = _table(TRAIN, heading)
+    assert table.keys() == named.keys()
+    for key, (shown, *_) in table.items():
+        assert shown == _default(model, named[key]), f"{heading} {key}"
+
+
+def test_what_may_change_in_a_recipe_is_documented() -> None:
+    told = TRAIN[TRAIN.index("everything but") : TRAIN.index("Other data is refused")]
+    assert tuple(re.findall(r"`(\w+)`", told)) == recipe.UNDECISIVE
 
 
 def _default(model: type[BaseModel], key: str) -> str:

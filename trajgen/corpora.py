@@ -5,7 +5,7 @@ A row that cannot be represented comes as a Problem, and nothing is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +17,8 @@ from trajgen.records import Domain, Json, Trajectory
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from trajgen.seeds import SeedSet
 
 Row: TypeAlias = tuple[str, Problem | tuple[Trajectory, Domain]]
 OwnDomain: TypeAlias = Callable[[Trajectory], Domain]
@@ -62,7 +64,7 @@ def _of_run(folder: Path) -> OwnDomain:
     """Which domain a row of our own is checked against: in a run's folder its seeds' one."""
     if not (folder / "run.json").is_file():
         return lambda row: Domain(name=row.domain, policy="", tools=row.tools)
-    domains = run_domains(folder)
+    domains = run_seeds(folder).domains
 
     def of_seeds(row: Trajectory) -> Domain:
         if row.domain not in domains:
@@ -72,14 +74,14 @@ def _of_run(folder: Path) -> OwnDomain:
     return of_seeds
 
 
-def run_domains(folder: Path) -> Mapping[str, Domain]:
-    """The domains of the seeds that a run was made from. Raises InputError when they are gone."""
+def run_seeds(folder: Path) -> SeedSet:
+    """The seeds that a run was made from. Raises InputError when they are gone."""
     from trajgen.run_record import existing_run
     from trajgen.seeds import load_seeds
 
     sources = tuple(existing_run(folder)["pipeline"]["seeds"])
     try:
-        return load_seeds(sources).domains
+        return load_seeds(sources)
     except InputError as error:
         place = f"{error.where}: " if error.where else ""
         raise _needs_domain(

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from trajgen.cast import speech
 from trajgen.cluster import make_local_engines
-from trajgen.corpora import run_domains
+from trajgen.corpora import run_seeds
 from trajgen.errors import InputError
 from trajgen.goals import holds
 from trajgen.ids import canonical, content_id, sampling_seed, stream
@@ -52,10 +52,12 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where examples come from: seeds with their domains, and of a run folder its rows."""
+    """Where examples come from: seeds with their domains; of a run folder its rows, and the
+    seeds that these were `played` from, whose results the world model was shown."""
 
     seeds: SeedSet
     rows: Sequence[Trajectory] = ()
+    played: SeedSet | None = None
 
 
 def make_examples(recipe: Recipe, near: Path) -> list[Example]:
@@ -79,7 +81,8 @@ def load_source(name: str, near: Path | None) -> Source:
     """A run folder with its rows, or a domain folder or import source. Raises InputError."""
     folder = Path(name).expanduser()
     if (folder / "run.json").is_file():
-        return Source(SeedSet(run_domains(folder), (), ()), list(Run.open(folder)))
+        played = run_seeds(folder)
+        return Source(SeedSet(played.domains, (), ()), list(Run.open(folder)), played)
     return Source(load_seeds((name,), near))
 
 
@@ -100,7 +103,7 @@ def drawn(role: str, made: Sequence[Example], data: DataConfig, seed: int) -> li
 
 
 def _world(opened: Opened, source: Source) -> Iterator[Example]:
-    stage = _stage(opened, source.seeds)
+    stage = _stage(opened, source.played or source.seeds)
     if not isinstance(stage.world, LlmWorld):
         raise InputError(f"world.kind is {opened.pipeline.world.kind}", "pipeline", NEEDS["world"])
     for row in source.rows:
