@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from trajgen import schemas
 from trajgen.config.engine import EngineConfig
 from trajgen.domains import load_domain
 from trajgen.engines import Request, make_engine
+from trajgen.engines.adapters import rank, room
 from trajgen.engines.vllm import VllmEngine
 from trajgen.errors import EngineDead, InputError, MachineError, PromptTooLong, Timeout
 from trajgen.loading import shipped
@@ -152,3 +155,77 @@ def _children() -> list[int]:
     running = psutil.Process().children(recursive=True)
     engines = [p for p in running if p.status() != psutil.STATUS_ZOMBIE]
     return [p.pid for p in engines if "VLLM" in " ".join(p.cmdline() or [p.name()])]
+
+
+# Adapters.
+
+
+def write_adapter(folder: Path, r: int) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"r": r}), "utf-8")
+    return folder
+
+
+def test_the_rank_of_an_adapter_is_read_and_given_room(tmp_path: Path) -> None:
+    assert rank(write_adapter(tmp_path / "a", 12)) == 12
+    assert room([12, 4]) == 16
+    assert room([16]) == 16
+    with pytest.raises(InputError, match="rank 600"):
+        room([600])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"r": null}'])
+def test_what_is_no_adapter_is_an_input_error(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(text, "utf-8")
+    with pytest.raises(InputError, match="adapter"):
+        rank(folder)
+
+
+@pytest.mark.slow
+def test_each_role_gets_its_own_adapter(tmp_path: Path) -> None:
+    """The shipped adapter answers as the household does; one of nothing changes nothing."""
+    taught, nothing = str(shipped("adapters") / "household"), str(tmp_path / "nothing")
+    zeroed(Path(taught), Path(nothing))
+    sofa = {"room": "attic", "contents": {}}
+    state = json.dumps({"agent": {"at": "sofa_9", "hand": {}}, "places": {"sofa_9": sofa}})
+    asked = (
+        {"role": "system", "content": "household: world"},
+        {"role": "user", "content": f'{state}\nlook {{"place": "sofa_9"}}'},
+    )
+
+    async def answers() -> list[str]:
+        engine = VllmEngine(config(), (taught, nothing))
+        await engine.start()
+        try:
+            requests = [
+                ask("", n, messages=asked, adapter=adapter, temperature=0)
+                for n, adapter in enumerate((None, nothing, taught, None, taught))
+            ]
+            found = await asyncio.gather(*(engine.complete(r) for r in requests))
+            return [each.text for each in found]
+        finally:
+            await engine.close()
+
+    plain, same, learnt, again, also = asyncio.run(answers())
+    assert plain == again == same
+    assert learnt == also != plain
+    assert json.loads(learnt)["observation"] == "You look at sofa_9. It holds nothing."
+
+
+def zeroed(adapter: Path, out: Path) -> None:
+    """A copy of an adapter whose matrices are all zero."""
+    from safetensors.torch import load_file, save_file
+
+    out.mkdir()
+    shutil.copy(adapter / "adapter_config.json", out)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({k: v * 0 for k, v in weights.items()}, out / "adapter_model.safetensors")
+
+
+@pytest.mark.slow
+def test_an_adapter_that_is_not_there_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    engine = VllmEngine(config(), (str(tmp_path / "none"),))
+    with pytest.raises(InputError, match="adapter"):
+        asyncio.run(engine.start())

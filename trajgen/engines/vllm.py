@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
+from trajgen.engines.adapters import RANKS, rank, room
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -45,6 +48,8 @@ class VllmEngine:
         self.config = config
         self.model = config.model
         self._adapters = {name: number for number, name in enumerate(adapters, 1)}
+        self._folders = {name: name for name in adapters}
+        self._rank = RANKS[-1]
         self._llm: Any = None
         self._tokenizer: Any = None
         self._counter: TokenCounter | None = None
@@ -81,6 +86,9 @@ class VllmEngine:
 
         from trajgen.engines.tokens import TokenCounter
 
+        if self._adapters:
+            self._folders = _folders(self._adapters)
+            self._rank = room(rank(Path(folder)) for folder in self._folders.values())
         args = self.engine_args(path)
         if _on_cpu():
             args["dtype"] = _cpu_dtype(self.config.dtype)
@@ -115,7 +123,8 @@ class VllmEngine:
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         }
         if self._adapters:
-            args |= {"enable_lora": True, "max_loras": len(self._adapters), "max_lora_rank": 64}
+            most = {"max_loras": len(self._adapters), "max_lora_rank": self._rank}
+            args |= {"enable_lora": True, **most}
         return {key: value for key, value in args.items() if value is not None}
 
     async def complete(self, request: Request) -> Completion:
@@ -188,7 +197,8 @@ class VllmEngine:
 
         if request.adapter not in self._adapters:
             raise InputError(f"adapter {request.adapter!r} was not named when the engine started")
-        return LoRARequest(request.adapter, self._adapters[request.adapter], request.adapter)
+        number, folder = self._adapters[request.adapter], self._folders[request.adapter]
+        return LoRARequest(request.adapter, number, folder)
 
     def count_tokens(self, messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> list[int]:
         """Tokens of each message in the model's chat template."""
@@ -201,6 +211,13 @@ class VllmEngine:
         if self._llm is not None:
             self._llm.shutdown(timeout=5.0)
             self._llm = None
+
+
+def _folders(adapters: Iterable[str]) -> dict[str, str]:
+    """The folder of each adapter; one on the hub is fetched."""
+    from vllm.lora.utils import get_adapter_absolute_path
+
+    return {name: get_adapter_absolute_path(name) for name in adapters}
 
 
 def _on_cpu() -> bool:
