@@ -7,7 +7,16 @@ from typing import Any
 from trajgen.ids import canonical
 from trajgen.ledger import Ledger
 from trajgen.records import Call
-from trajgen.worlds.shown import REFERRED_CHARS, STATE_CHARS, Fields, shown_state
+from trajgen.worlds.shown import (
+    FEW_FIELDS,
+    REFERRED_CHARS,
+    STATE_CHARS,
+    Fields,
+    folded,
+    outlined_state,
+    shown_state,
+    small_parts,
+)
 
 STATE: dict[str, Any] = {
     "customers": {f"CU-{n}": {"name": f"N{n}", "orders": [f"W{n}"]} for n in range(100)},
@@ -105,3 +114,69 @@ def test_a_tool_finds_in_the_collection_that_it_is_named_after() -> None:
     fields = Fields(state)
     assert fields.find(asking("search_direct_flight", **trip)) == ["/flights/F1"]
     assert len(fields.find(asking("look", **trip))) == 10
+
+
+# The outline.
+
+HOUSE: dict[str, Any] = {
+    "agent": {"at": "shelf_1", "hand": {"cup_1": {"material": "glass", "dirty": True}}},
+    "places": {
+        "shelf_1": {"room": "hall", "contents": {"apple_1": {"food": True}, "box_1": {"in": {}}}},
+        "fridge_1": {"open": False, "use": "cool", "contents": {"stew_1": {"hot": False}}},
+        "table_1": {"room": "kitchen", "contents": {}},
+        **{f"drawer_{n}": {"open": False, "contents": {}} for n in range(9)},
+    },
+    "rooms": [{"name": "hall"}, {"name": "kitchen"}],
+}
+
+
+def outlined(state: Any = HOUSE, **arguments: Any) -> Any:
+    return outlined_state(Ledger(state, 0), asking(**arguments))
+
+
+def test_an_outline_shows_what_is_named_and_in_it_ids_alone() -> None:
+    assert outlined(place="fridge_1") == {
+        "agent": {"at": "shelf_1", "hand": {"cup_1": {}}},
+        "places": {"fridge_1": {"open": False, "use": "cool", "contents": {"stew_1": {}}}},
+    }
+    assert HOUSE["places"]["fridge_1"]["contents"]["stew_1"] == {"hot": False}  # as it was
+
+
+def test_of_what_is_named_the_fields_are_shown() -> None:
+    held = outlined(object="cup_1", place="table_1")
+    assert held["agent"]["hand"] == {"cup_1": {"material": "glass", "dirty": True}}
+    assert held["places"]["table_1"] == HOUSE["places"]["table_1"]
+    inside = outlined(object="apple_1")["places"]["shelf_1"]
+    assert inside["contents"]["apple_1"] == {"food": True}
+
+
+def test_an_outline_of_what_nothing_names_is_where_the_agent_is() -> None:
+    found = outlined(place="nowhere")
+    assert found["agent"] == {"at": "shelf_1", "hand": {"cup_1": {}}}
+    assert "apple_1" not in str(found)
+    assert outlined({}) is None
+    assert outlined(None) is None
+
+
+def test_an_outline_has_a_bound() -> None:
+    state = {"orders": {f"W{n}": {"note": "x" * 900} for n in range(99)}}
+    found = outlined(state, ids=[f"W{n}" for n in range(50)])
+    assert len(found["orders"]) == 6
+    assert len(canonical(found)) <= STATE_CHARS
+
+
+def test_what_is_folded_keeps_its_ids_and_all_but_entities() -> None:
+    bare = folded(HOUSE, [])
+    assert bare["agent"] == {"at": "shelf_1", "hand": {"cup_1": {}}}
+    assert bare["places"] == {key: {} for key in HOUSE["places"]}
+    assert bare["rooms"] == HOUSE["rooms"]
+    one = folded(HOUSE, ["/places/shelf_1/contents/apple_1"])["places"]
+    assert one["shelf_1"] == {"room": "hall", "contents": {"apple_1": {"food": True}, "box_1": {}}}
+    assert one["fridge_1"] == {}
+
+
+def test_small_parts_are_objects_with_few_fields_at_the_top() -> None:
+    many = {f"k{n}": n for n in range(FEW_FIELDS + 1)}
+    state = {"agent": {"at": "x"}, "day": 3, "log": ["x"], "long": {"text": "x" * 400}}
+    assert small_parts(state | {"many": many, "a/b": {}}) == ["/agent", "/a~1b"]
+    assert small_parts(["agent"]) == small_parts(None) == []
