@@ -14,7 +14,7 @@ import pytest
 
 from trajgen import models
 from trajgen.errors import InputError, MachineError
-from trajgen.models import Embedded, cache_folder, local_path, pull
+from trajgen.models import Embedded, Taught, cache_folder, local_path, pull
 
 NAME = "tiny"
 WEIGHTS = b"GGUF" + bytes(range(256))
@@ -192,3 +192,94 @@ def test_the_shipped_model_is_pinned() -> None:
         assert len(model.sha256) == 64
         assert model.member.endswith(".gguf")
         assert model.license
+
+
+# What was taught.
+
+
+class Shipped:
+    """An adapter that is shipped, and a merge that only notes what it was asked."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.adapter = folder / "adapters" / "house"
+        self.adapter.mkdir(parents=True)
+        (self.adapter / "adapter_config.json").write_text("{}")
+        self.weights(b"first")
+        self.merged: list[tuple[Path, Path, Path]] = []
+        monkeypatch.setattr(models, "shipped", lambda name: folder / name)
+        monkeypatch.setattr(models, "TAUGHT", {"tiny-house": Taught(NAME, "house")})
+        monkeypatch.setattr(models, "merge", self._merge)
+
+    def weights(self, data: bytes) -> None:
+        (self.adapter / "adapter_model.safetensors").write_bytes(data)
+
+    def _merge(self, model: Path, adapter: Path, out: Path) -> None:
+        assert (model / "model.safetensors").is_file()
+        assert not out.exists()
+        out.mkdir()
+        self.merged.append((model, adapter, out))
+
+
+@pytest.fixture
+def house(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shipped:
+    return Shipped(tmp_path, monkeypatch)
+
+
+def test_a_taught_model_is_merged_once_into_its_base(
+    machine: Machine, house: Shipped, cache: Path
+) -> None:
+    folder = pull("tiny-house", machine.said.append)
+    assert house.merged == [(cache / NAME, house.adapter, folder)]
+    assert local_path("tiny-house") == str(folder)
+    assert machine.said[-1] == f"tiny-house is ready in {folder}"
+    machine.runs.clear()
+    assert pull("tiny-house", machine.said.append) == folder
+    assert (len(house.merged), machine.runs) == (1, [])
+
+
+def test_another_adapter_is_another_model(machine: Machine, house: Shipped, cache: Path) -> None:
+    first = pull("tiny-house", machine.said.append)
+    house.weights(b"second")
+    with pytest.raises(InputError, match="'tiny-house' is not on this machine") as caught:
+        local_path("tiny-house")
+    assert caught.value.fix == "Run: trajgen model pull tiny-house"
+    assert pull("tiny-house", machine.said.append) != first
+    house.weights(b"first")
+    assert local_path("tiny-house") == str(first)
+    assert len(machine.runs) == 2  # the base was fetched and unpacked once
+
+
+def test_a_merge_that_fails_leaves_the_base_alone(
+    machine: Machine, house: Shipped, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(model: Path, adapter: Path, out: Path) -> None:
+        raise MachineError("the adapter could not be merged: no peft")
+
+    monkeypatch.setattr(models, "merge", fails)
+    with pytest.raises(MachineError, match="no peft"):
+        pull("tiny-house", machine.said.append)
+    assert [path.name for path in cache.iterdir()] == [NAME]
+
+
+def test_an_adapter_that_is_not_there_is_a_machine_error(machine: Machine, house: Shipped) -> None:
+    (house.adapter / "adapter_model.safetensors").unlink()
+    for asked in (
+        lambda: pull("tiny-house", machine.said.append),
+        lambda: local_path("tiny-house"),
+    ):
+        with pytest.raises(MachineError, match="shipped adapter cannot be read") as caught:
+            asked()
+        assert str(house.adapter) in caught.value.where
+    assert machine.runs == []
+
+
+def test_an_unknown_name_is_told_every_known_one(machine: Machine, house: Shipped) -> None:
+    with pytest.raises(InputError) as caught:
+        pull("tiny-garden", machine.said.append)
+    assert "Known: tiny, tiny-house." in caught.value.fix
+
+
+def test_every_taught_model_has_an_embedded_base() -> None:
+    for name, model in models.TAUGHT.items():
+        assert model.base in models.EMBEDDED
+        assert name not in models.EMBEDDED

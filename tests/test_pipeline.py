@@ -478,7 +478,8 @@ def test_every_pipeline_of_ours_plans(name: str, capsys: pytest.CaptureFixture[s
     path = shipped("pipelines") / name
     assert cli.main(["plan", str(path), "--limit", "50", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["tasks"] == (48 if name == "quickstart.yaml" else 50)
+    small = name in ("quickstart.yaml", "household_untaught.yaml")
+    assert found["tasks"] == (48 if small else 50)
     assert len(found["strategies"]) > 1
 
 

@@ -12,9 +12,12 @@ import pytest
 from tests.pipeline_files import CANARY, job, load, mistake
 from trajgen.config import Pipeline, RoleConfig
 from trajgen.errors import InputError
-from trajgen.loading import shipped
+from trajgen.loading import find, shipped
+from trajgen.models import TAUGHT
 from trajgen.pipeline_file import load_pipeline, read_yaml
+from trajgen.train.recipe import Recipe, load_recipe
 
+RECIPES = sorted(shipped("recipes").glob("*.yaml"))
 PIPELINES = sorted(shipped("pipelines").glob("*.yaml"))
 
 
@@ -38,7 +41,37 @@ def test_every_shipped_pipeline_is_sound(path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_there_are_pipelines_to_ship() -> None:
-    assert {"quickstart", "retail", "smoke"} <= {path.stem for path in PIPELINES}
+    assert {"household_untaught", "quickstart", "retail", "smoke"} <= {
+        path.stem for path in PIPELINES
+    }
+
+
+def test_the_quick_start_differs_from_the_untaught_one_in_what_was_taught_alone() -> None:
+    taught, untaught = (
+        load_pipeline(shipped("pipelines") / f"{name}.yaml")
+        for name in ("quickstart", "household_untaught")
+    )
+    assert taught.seeds == untaught.seeds == ("seeds/household",)
+    assert taught.max_tasks == untaught.max_tasks == 48
+    assert taught.filters == untaught.filters
+    assert taught.keep == untaught.keep
+    assert taught.near_duplicate == untaught.near_duplicate
+    base = TAUGHT[taught.engines["main"].model].base
+    assert untaught.engines["main"].model == base
+    assert not taught.world.declared
+    assert not untaught.world.declared
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_sound_and_names_what_is_there(path: Path) -> None:
+    recipe, near = load_recipe(str(path))
+    assert recipe.name == path.stem
+    pipelines = [recipe.pipeline]
+    if recipe.evaluate and recipe.evaluate.untaught:
+        pipelines.append(recipe.evaluate.untaught)
+    for pipeline in pipelines:
+        load_pipeline(find(pipeline, near))
+    assert Recipe.model_validate(recipe.saved()) == recipe
 
 
 def test_a_limit_bounds_the_tasks_and_never_raises_them(file: Path) -> None:

@@ -66,7 +66,11 @@ CONTEXTS: dict[str, dict[str, Any]] = {
     "scenario.system": PLOT,
     "scenario.user": PLOT,
     "user.begin": {},
-    "user.system": {"instruction": "You want to cancel o1.", "persona": "terse"},
+    "user.system": {
+        "domain": DOMAIN,
+        "instruction": "You want to cancel o1.",
+        "persona": "terse",
+    },
     "world.call": {
         "call": {"name": "get_order", "arguments": {"order_id": "o1"}},
         "state": {"orders": {"o1": {"status": "sent"}}},
@@ -156,6 +160,54 @@ def test_the_user_prompt_knows_nothing_of_tools_and_state(prompts: Prompts) -> N
     text = prompts.render("user.system", CONTEXTS["user.system"])
     assert "cancel o1" in text
     assert "get_order" not in text
+
+
+# short prompts, and other folders laid over the shipped one
+
+
+def test_short_prompts_render_for_every_role() -> None:
+    short, plain = Prompts(shipped("prompts") / "short"), Prompts()
+    for name, context in CONTEXTS.items():
+        text = short.render(name, context)
+        assert text == text.strip() != ""
+        assert len(text) <= len(plain.render(name, context))
+        assert "None" not in text
+    assert short.render("world.call", CONTEXTS["world.call"]) == (
+        '{"order_id": "o2"} -> {"status": "new"}\n'
+        '{"orders": {"o1": {"status": "sent"}}}\n'
+        'get_order {"order_id": "o1"}'
+    )
+    roles = ("agent", "scenario", "user", "world")
+    systems = {short.render(f"{role}.system", CONTEXTS[f"{role}.system"] | PLOT) for role in roles}
+    assert len(systems) == 4  # each role knows which one it is
+    assert all(text.startswith("shop: ") for text in systems)
+
+
+def test_short_prompts_do_without_what_there_is_not() -> None:
+    short = Prompts(shipped("prompts") / "short")
+    bare = {"state": None, "partner": [], "examples": []}
+    call = short.render("world.call", CONTEXTS["world.call"] | bare)
+    assert call == 'get_order {"order_id": "o1"}'
+    assert short.render("scenario.user", PLOT | bare) == f"extend\n{EXAMPLE[0]}"
+    assert short.render("world.call", CONTEXTS["world.call"] | {"state": {}, "examples": []}) == (
+        '{}\nget_order {"order_id": "o1"}'
+    )
+
+
+def test_every_short_prompt_stands_for_a_shipped_one() -> None:
+    names = {path.stem for path in (shipped("prompts") / "short").glob("*.jinja")}
+    assert {"world.call", "agent.results"} < names < set(CONTEXTS)
+
+
+def test_a_folder_of_ones_own_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
+    own = Prompts(folder_of(tmp_path, **{"world.system": "mine", "my.own": "more"}))
+    assert own.render("world.system", HEAD) == "mine"
+    assert own.render("my.own", {}) == "more"
+    for name in sorted(set(CONTEXTS) - {"world.system"}):
+        assert own.render(name, CONTEXTS[name]) == Prompts().render(name, CONTEXTS[name])
+    assert own.digest != Prompts().digest
+    folder_of(tmp_path, **{"world.system": "mine too"})
+    assert Prompts(tmp_path).digest != own.digest
 
 
 # data is data

@@ -30,6 +30,7 @@ from tests.playing import (
     user,
     world,
 )
+from tests.playing import made as made_tool_call
 from trajgen.config import Strategy
 from trajgen.errors import EngineDead
 from trajgen.ids import canonical
@@ -276,6 +277,57 @@ def test_a_bad_goal_is_fed_back(goal: Any, told: str) -> None:
     again = actor.requests[1].messages[-1]["content"]
     assert "bad_answer" in again
     assert told in again
+
+
+HOUSE: dict[str, Any] = {
+    "agent": {"at": "hall", "hand": {}},
+    "places": {
+        "fridge_1": {"contents": {"stew_1": {"hot": False}}},
+        "table_1": {"room": "kitchen", "contents": {"cup_1": {"dirty": True}}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "sound"),
+    [
+        ("/places/fridge_1/contents/stew_1/hot", True),  # where it is
+        ("/places/table_1/contents/stew_1/hot", True),  # where it may be moved
+        ("/places/table_1/contents/stew_1", True),
+        ("/agent/hand/cup_1/dirty", True),
+        ("/places/table_1/contents/pie_1/hot", False),  # there is none
+        ("/places/shelf_9/contents/stew_1/hot", False),  # no such place
+        ("/places/table_1/drawer/stew_1/hot", False),  # that has no such collection
+        ("/agent/hand/cup_1/dirty/very", False),
+        ("/places/table_1/contents/stew_1/hot/very", False),
+    ],
+)
+def test_a_goal_may_be_about_what_is_to_be_moved(path: str, sound: bool) -> None:
+    goal = [{"path": path, "equals": "as wished"}]
+    actor = Actor({"scenario": [planned(goal=goal), planned()]})
+    made = stage(actor, domain=replace(DOMAIN, state=HOUSE))
+    ledger = made.ledger(made.seeds[SEED.id])
+    opening = asyncio.run(set_scene(made, task(strategy="new_scenario"), ledger))
+    assert opening.goal == (tuple(goal) if sound else ())
+    assert len(actor.requests) == (1 if sound else 2)
+    if not sound:
+        told = actor.requests[1].messages[-1]["content"]
+        assert f"{path} points nowhere in the state" in told
+
+
+def test_with_an_outline_the_planner_sees_ids_alone_of_what_is_in_there() -> None:
+    looked = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [made_tool_call("c", "get_order", "table_1")],
+    }
+    seed = replace(SEED, messages=({"role": "user", "content": "Look."}, looked))
+    found = {}
+    for state in ("full", "outline"):
+        made = stage(Actor(), seed, domain=replace(DOMAIN, state=HOUSE), world={"state": state})
+        found[state] = shown_state(made, task(), seed, made.ledger(seed))["places"]["table_1"]
+    assert found["full"] == HOUSE["places"]["table_1"]
+    assert found["outline"] == {"room": "kitchen", "contents": {"cup_1": {}}}
 
 
 def test_a_goal_is_held_against_the_prepared_state() -> None:
