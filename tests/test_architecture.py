@@ -28,7 +28,7 @@ LAYERS = (
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
-    ("engines.*", "importers.*", "domains", "seeds", "cast", "worlds.*"),
+    ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),

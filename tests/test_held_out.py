@@ -62,10 +62,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> list[Seed]:
     explore(SMALL, "declared", folder, 250)
     loaded = load_seeds((SMALL,))
     by_id, domain = {seed.id: seed for seed in loaded.seeds}, loaded.domains["household"]
-    found = []
-    for row in trajgen.open(folder):
-        for each in transitions(row, domain):
-            found.append(replace(by_id[row.seed_id], state=each.ledger.state))
+    found = [
+        replace(by_id[row.seed_id], state=each.ledger.state)
+        for row in trajgen.open(folder)
+        for each in transitions(row, domain)
+    ]
     assert len(found) == 250
     return found
 
