@@ -25,7 +25,7 @@ from trajgen.worlds.textworld.tools import FAILURES, call_of, kinds, phrase, too
 
 MOST_STEPS = 40
 GAMES = {"house": 30, "coin": 20, "treasure": 20, "cooking": 20}
-TRAIN = 60
+TRAIN = 120
 TRAIN_FROM = 1000  # the number of the first game to learn from
 TRAIN_MOST = MAPS_APART - TRAIN_FROM  # so that no game falls back on the map of another
 DESCRIPTIONS = {
