@@ -82,6 +82,12 @@ def test_what_stands_around_has_little_room() -> None:
     assert len(json.dumps(shown("look", things=crowd))) < 1.2 * AROUND_CHARS
 
 
+def test_a_state_without_parts_has_nothing_around() -> None:
+    for state in ([{"at": "hall"}], "hall", {"hall": 1}):
+        assert outlined_state(Ledger(state, 0), Call("c", "look", {}, 0)) == {}
+        assert outlined_state(Ledger(state, 0), Call("c", "look", {"at": "x"}, 0)) == {}
+
+
 def test_a_household_is_shown_what_a_call_names_and_no_more() -> None:
     """What the shipped adapter was taught with: to the byte."""
     found = import_source("household:train/20")

@@ -87,9 +87,9 @@ class Around:
         """The entities with a field that is `value`."""
         return [
             join(join("", name), key)
-            for name, collection in self.ledger.state.items()
-            if is_collection(collection)
-            for key, entity in collection.items()
+            for name, entities in _parts(self.ledger.state)
+            if is_collection(entities)
+            for key, entity in entities.items()
             if value in (field for field in entity.values() if isinstance(field, str))
         ]
 
@@ -117,11 +117,15 @@ def _named_in(state: Json, value: Json) -> list[str]:
     names = dict.fromkeys(text for text in scalars(value) if isinstance(text, str))
     return [
         join(join("", part), name)
-        for part, entities in state.items()
+        for part, entities in _parts(state)
         if isinstance(entities, dict)
         for name in names
         if isinstance(entities.get(name), dict)
     ]
+
+
+def _parts(state: Json) -> Iterable[tuple[str, Json]]:
+    return state.items() if isinstance(state, dict) else ()
 
 
 def _is_bare(call: Call) -> bool:
