@@ -18,6 +18,7 @@ from trajgen.explore.command import explore, parse_world
 from trajgen.explore.policies import EXPERT, POLICIES, plays
 from trajgen.explore.standing import learn, standing
 from trajgen.ids import stream
+from trajgen.importers import textworld
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Step, Trajectory, calls_of
 from trajgen.run_folder import RunFolder, status, verify
@@ -194,6 +195,15 @@ def test_a_play_that_cannot_be_played_is_dead_and_counts_nothing(
         again.add_row(row, DOMAIN)
     assert again.table() == found
     assert found["transitions"] == sum(found["policies"].values()) < 400
+
+
+def test_a_game_that_is_won_ends_its_play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(textworld.GAMES, "house", 3)
+    found = explore("textworld:house", "textworld:house", tmp_path, 150)
+    told = [m["content"] for row in trajgen.open(tmp_path) for m in row.messages]
+    assert sum("*** The End ***" in text for text in told) > 1
+    assert not any(text.startswith("The game has ended") for text in told)
+    assert 100 < found["transitions"] <= 150
 
 
 # the plan

@@ -5,18 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from games_in_play import scene
 from pipeline_files import load
 from test_worlds_textworld import few
 
 import trajgen
+from trajgen.config import WorldConfig
 from trajgen.errors import InputError
+from trajgen.ids import canonical
 from trajgen.importers import import_source, is_source, write_domain
 from trajgen.importers import textworld as importer
 from trajgen.loading import shipped
 from trajgen.pipeline_file import load_pipeline
 from trajgen.records import calls_of
 from trajgen.seeds import check_imported, check_source
-from trajgen.worlds.textworld.families import FAMILIES
+from trajgen.worlds import make_world
+from trajgen.worlds.textworld.families import FAMILIES, MAPS_APART
 
 
 @pytest.mark.parametrize("domain", [*FAMILIES])
@@ -62,6 +66,37 @@ def test_sources() -> None:
     assert is_source("textworld:house")
     with pytest.raises(InputError, match="house, coin, treasure, cooking"):
         import_source("textworld:palace")
+    for argument in ("house/test", "house/", "house/train/", "house/train/x", "coin/7"):
+        with pytest.raises(InputError, match="/train with a count or without"):
+            import_source(f"textworld:{argument}")
+    for count in (0, importer.TRAIN_MOST + 1):
+        with pytest.raises(InputError, match="a count is from 1 to"):
+            import_source(f"textworld:house/train/{count}")
+
+
+@pytest.mark.parametrize("domain", [*FAMILIES])
+def test_no_game_to_learn_from_is_one_to_be_measured_on(domain: str) -> None:
+    """Nor its map: a number's maps are MAPS_APART from each other."""
+    _, measured = importer.games(domain)
+    _, learnt = importer.games(f"{domain}/train/{importer.TRAIN_MOST}")
+    assert not {n % MAPS_APART for n in measured} & {n % MAPS_APART for n in learnt}
+    assert len({n % MAPS_APART for n in learnt}) == importer.TRAIN_MOST
+    assert importer.games(f"{domain}/train") == (domain, learnt[: importer.TRAIN])
+
+
+def test_games_to_learn_from_are_other_games_of_the_same_domain() -> None:
+    learnt, measured = importer.import_textworld("house/train/3"), few("house")
+    assert learnt.domain == measured.domain
+    assert [seed.meta["task"] for seed in learnt.seeds] == [
+        "house-1000",
+        "house-1001",
+        "house-1002",
+    ]
+    states = {canonical(seed.state) for seed in (*learnt.seeds, *measured.seeds)}
+    assert len(states) == 3 + len(measured.seeds)
+    config = WorldConfig(kind="textworld", domain="house")
+    begun = make_world(config).begin(scene(learnt, learnt.seeds[0]))
+    begun.close()
 
 
 def test_the_pipeline_is_valid_and_plays_in_the_real_game(

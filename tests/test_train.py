@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,14 +18,23 @@ from small_training import examples, message, write_recipe
 from trajgen import cli
 from trajgen.durable import TEMPORARY, placed_folder
 from trajgen.errors import CommitError, InputError, MachineError, RunLocked
+from trajgen.explore.command import parse_world
+from trajgen.fidelity.source import parse_world as load_world
+from trajgen.importers import is_source
+from trajgen.importers.textworld import games
+from trajgen.loading import find, shipped
+from trajgen.pipeline import open_pipeline
 from trajgen.train import command
 from trajgen.train.card import model_card
 from trajgen.train.examples import Example
 from trajgen.train.folder import TrainFolder
 from trajgen.train.order import row_order
 from trajgen.train.progress import Progress
-from trajgen.train.recipe import load_recipe
+from trajgen.train.recipe import Recipe, load_recipe
 from trajgen.train.rows import IGNORED, Row, Rows
+from trajgen.worlds.textworld.families import MAPS_APART
+
+RECIPES = sorted(shipped("recipes").glob("*.yaml"))
 
 
 def recipe_file(tmp_path: Path, *changes: tuple[str, str]) -> str:
@@ -74,6 +84,60 @@ def test_what_is_wrong_in_a_recipe_is_told(tmp_path: Path, old: str, new: str, s
 def test_a_method_need_not_be_said(tmp_path: Path) -> None:
     path = recipe_file(tmp_path, ("method: lora, r: 4", "r: 8"))
     assert load_recipe(path)[0].saved()["tune"]["method"] == "lora"
+
+
+# the recipes that are shipped
+
+EXPLORE = re.compile(r"(?m)^#   trajgen explore (\S+) --world (\S+) --out (\S+) -n \d+$")
+
+
+def explored(recipe: Path) -> dict[str, tuple[str, str]]:
+    """By folder the source and world of the commands that its head comment names."""
+    found = EXPLORE.findall(recipe.read_text("utf-8"))
+    return {out: (source, world) for source, world, out in found}
+
+
+def test_there_are_recipes_to_ship() -> None:
+    small = {"household_135m_cpu", "textworld_135m_cpu"}
+    assert {*small, "qwen2.5_7b_gpu", "llama3.1_8b_gpu"} <= {path.stem for path in RECIPES}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_sound(path: Path) -> None:
+    recipe, near = load_recipe(str(path))
+    assert recipe.name == path.stem
+    assert Recipe.model_validate(recipe.saved()) == recipe
+    assert recipe.evaluate is not None
+    for name in (recipe.pipeline, recipe.evaluate.untaught or recipe.pipeline):
+        pipeline = open_pipeline(find(name, near)).pipeline
+        assert pipeline.world.kind == "llm"
+        longest = [engine.max_model_len or 0 for engine in pipeline.engines.values()]
+        assert min(longest) >= recipe.optimizer.max_length
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_says_how_its_data_is_made(path: Path) -> None:
+    recipe, _ = load_recipe(str(path))
+    folders = explored(path)
+    named = {source for data in recipe.data.taught().values() for source in data.sources}
+    assert {source for source in named if not is_source(source)} == set(folders)
+    learnt = {*named - set(folders), *(source for source, _ in folders.values())}
+    for source, world in folders.values():
+        assert is_source(source)
+        assert parse_world(world).kind == ("declared" if world == "declared" else "textworld")
+    assert recipe.evaluate is not None
+    _, measured = load_world(recipe.evaluate.world)
+    assert all(ground(measured).isdisjoint(ground(source)) for source in learnt)
+
+
+def ground(source: str) -> set[str]:
+    """What the seeds of an import source stand on: houses or games."""
+    name, _, argument = source.partition(":")
+    if name == "textworld":
+        family, numbers = games(argument)
+        return {f"{family} {number % MAPS_APART}" for number in numbers}
+    assert name == "household"
+    return {argument.partition("/")[0]}
 
 
 # rows

@@ -130,6 +130,7 @@ def explore(
     shard_rows: int = SHARD_ROWS,
 ) -> dict[str, Json]:
     """Collect `n` transitions of `world` into the run folder `out`, or go on there; the counts.
+    Of games they are fewer: one that is won before its play is over ends there.
 
     `source` is a domain folder or an import source. Raises InputError for a world or source
     that is not there or another run's folder, MachineError and CommitError as a run does.

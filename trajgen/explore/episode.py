@@ -87,8 +87,10 @@ class Episode:
         return self.setting.draws.domain
 
     async def lived(self) -> None:
-        """Every step, one after the other."""
+        """Every step, one after the other. A game that is won answers nothing more: it ends."""
         for kind in self.play.steps:
+            if not self.setting.world.takes_state and self.life.episode.reached():
+                return
             await self._live(self._next if kind == EXPERT else await self._chosen(kind))
 
     def take_back(self) -> None:

@@ -1,5 +1,8 @@
 """TextWorld's games -> seeds, by walking through each with the solution that it comes with.
 
+`textworld:house` gives the games that worlds are measured on, `textworld:house/train` others
+to learn from; `textworld:house/train/200` as many as named, the first ones the same.
+
 About every third walk takes a step before the one that it needs, sees it fail and mends
 that: so seeds show how the game refuses.
 
@@ -11,16 +14,20 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
+from trajgen.errors import InputError
 from trajgen.ids import stream
 from trajgen.importers import Imported
 from trajgen.importers.walk import Walk
 from trajgen.records import Domain, Json, Seed
-from trajgen.worlds.textworld.families import check_domain, task_name
+from trajgen.worlds.textworld.families import MAPS_APART, check_domain, task_name
 from trajgen.worlds.textworld.play import Play
 from trajgen.worlds.textworld.tools import FAILURES, call_of, kinds, phrase, tools
 
 MOST_STEPS = 40
 GAMES = {"house": 30, "coin": 20, "treasure": 20, "cooking": 20}
+TRAIN = 120
+TRAIN_FROM = 1000  # the number of the first game to learn from
+TRAIN_MOST = MAPS_APART - TRAIN_FROM  # so that no game falls back on the map of another
 DESCRIPTIONS = {
     "house": "A house of rooms with doors, containers and things, in a generated text game.",
     "coin": "A maze of rooms that holds one coin, in a generated text game.",
@@ -52,23 +59,43 @@ _Call = tuple[str, dict[str, Json]]
 
 
 def import_textworld(argument: str) -> Imported:
-    """The domain and seeds of `house`, `coin`, `treasure` or `cooking`.
+    """The domain and seeds of `house`, `coin`, `treasure` or `cooking`, or of one's games to
+    learn from, with or without a count: `house/train`, `house/train/200`.
 
-    Raises InputError for any other name, and when the package is not installed.
+    Raises InputError for any other argument, and when the package is not installed.
     """
-    check_domain(argument)
-    domain = _domain(argument)
+    name, numbers = games(argument)
+    domain = _domain(name)
     seeds: list[Seed] = []
     refused: list[dict[str, Json]] = []
-    for number in range(GAMES[argument]):
-        found = _seed(domain, argument, number)
+    for line, number in enumerate(numbers, 1):
+        found = _seed(domain, name, number)
         if isinstance(found, Seed):
             seeds.append(found)
         else:
             source = f"textworld:{argument}"
-            reason = f"{task_name(argument, number)}: {found}"
-            refused.append({"file": source, "line": number + 1, "reason": reason})
+            reason = f"{task_name(name, number)}: {found}"
+            refused.append({"file": source, "line": line, "reason": reason})
     return Imported(domain, tuple(seeds), tuple(refused))
+
+
+def games(argument: str) -> tuple[str, range]:
+    """The family that an argument names, and the numbers of its games. Raises InputError."""
+    name, slash, split = argument.partition("/")
+    check_domain(name)
+    if not slash:
+        return name, range(GAMES[name])
+    split, slash, count = split.partition("/")
+    if split != "train" or (slash and not (count.isascii() and count.isdecimal())):
+        raise InputError(
+            f"textworld has no {argument!r}",
+            f"textworld:{argument}",
+            f"Known: {name}, and {name}/train with a count or without: {name}/train/200.",
+        )
+    wanted = int(count) if slash else TRAIN
+    if not 1 <= wanted <= TRAIN_MOST:
+        raise InputError(f"a count is from 1 to {TRAIN_MOST}", f"textworld:{argument}")
+    return name, range(TRAIN_FROM, TRAIN_FROM + wanted)
 
 
 def _domain(name: str) -> Domain:

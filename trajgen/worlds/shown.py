@@ -16,9 +16,11 @@ from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, excerpt, join, lookup, scalars
 from trajgen.records import Call, Json
 from trajgen.shapes import is_id
+from trajgen.worlds.around import Around, is_collection
 
 STATE_CHARS = 6000  # of state shown with one call
 REFERRED_CHARS = 3000  # of it, for what is only referred to
+AROUND_CHARS = 2000  # of an outline, for what stands around
 LARGE = 2000  # an entity of more is shown in parts
 SMALL = 300
 FEW_FIELDS = 12  # a small object at the top has no more
@@ -87,13 +89,16 @@ def shown_paths(
 
 def outlined_state(ledger: Ledger, call: Call) -> Json:
     """The least of the state that decides `call`: what it names, with the entities inside that
-    by their ids alone, and the small objects at the top (where the player is, what they hold);
-    None without a state."""
-    if not ledger.state:
+    by their ids alone, the small records at the top (where the player is, what they hold) and
+    what stands around; None without a state."""
+    if not (state := ledger.state):
         return None
-    small = small_parts(ledger.state)
-    named = _within_room(ledger.state, ledger.relevant(call.arguments), call.arguments, STATE_CHARS)
-    return folded(excerpt(ledger.state, [*small, *named]), [*small, *named])
+    records = [path for path in small_parts(state) if not is_collection(lookup(state, path))]
+    around = Around.of(ledger, records)
+    named = around.named(call)
+    paths = [*records, *_within_room(state, named, call.arguments, STATE_CHARS)]
+    paths += _within_room(state, around.beside(call, named), call.arguments, AROUND_CHARS)
+    return folded(excerpt(state, paths), paths)
 
 
 def folded(state: Json, whole: Iterable[str]) -> Json:

@@ -22,6 +22,7 @@ from trajgen.ids import stream
 from trajgen.models import cache_folder
 
 MAPS = 20  # tried for one game
+MAPS_APART = 100_000  # their seeds: games of lower numbers share no map
 EDITION = "1"  # another number when a family's settings change
 
 
@@ -102,7 +103,7 @@ def _generated(domain: str, number: int, path: Path) -> tuple[Any, Any]:
     from textworld.generator.chaining import QuestGenerationError
 
     for further in range(MAPS):
-        options = _options(number + further * 100_000, path)
+        options = _options(number + further * MAPS_APART, path)
         try:
             return FAMILIES[domain](number, options), options
         except QuestGenerationError:
