@@ -121,7 +121,8 @@ def _object(**properties: Json) -> dict[str, Json]:
 
 
 STRING: dict[str, Json] = {"type": "string"}
-POINTER = STRING | {"pattern": "^/"}
+# Grammar compilers take a pattern for the whole string: "^/" alone would allow nothing but "/".
+POINTER = STRING | {"pattern": '^/[^"\\\\]*$'}
 
 
 def _effect(path: Json) -> dict[str, Json]:
