@@ -23,6 +23,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from peft.helpers import disable_input_dtype_casting
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 from trl import SFTConfig, SFTTrainer
@@ -34,6 +35,7 @@ from trajgen.train.recipe import FullTune, LoraTune, Recipe
 from trajgen.train.rows import IGNORED, Row
 
 STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+LOGITS = 256  # positions at a time
 # A model whose head does more than multiply is left to TRL.
 _HEADS = (
     *("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier"),
@@ -181,8 +183,7 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         labels = inputs["labels"][:, 1:]
         learnt = labels != IGNORED
         with self.accelerator.autocast():
-            logits = _logits(model, inputs, learnt)
-        loss = torch.nn.functional.cross_entropy(logits, labels[learnt], reduction="sum")
+            loss = _loss(model, inputs["input_ids"], learnt, labels[learnt])
         return loss / (learnt.sum() if num_items_in_batch is None else num_items_in_batch)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -201,12 +202,20 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]
         _write(self.model, Path(output_dir or self.args.output_dir))
 
 
-def _logits(model: Any, inputs: dict[str, Any], learnt: Any) -> Any:
-    """What the model expects where `learnt` (sequences x positions - 1) is true, float32."""
+def _loss(model: Any, input_ids: Any, learnt: Any, wanted: Any) -> Any:
+    """The summed loss of the tokens `wanted`, where `learnt` (sequences x positions - 1) is
+    true. The logits are made some at a time, and anew for the gradient: kept whole they are
+    hundreds of megabytes a batch, fresh pages for the system each time."""
     whole = model.get_base_model() if isinstance(model, PeftModel) else model
     # Padding stands on the right, where no position that is learnt looks: no mask is needed.
-    seen = whole.base_model(input_ids=inputs["input_ids"], use_cache=False)
-    return whole.get_output_embeddings()(seen.last_hidden_state[:, :-1][learnt]).float()
+    seen = whole.base_model(input_ids=input_ids, use_cache=False)
+    states, head = seen.last_hidden_state[:, :-1][learnt], whole.get_output_embeddings()
+
+    def part(some: Any, tokens: Any) -> Any:
+        return torch.nn.functional.cross_entropy(head(some).float(), tokens, reduction="sum")
+
+    pairs = zip(states.split(LOGITS), wanted.split(LOGITS), strict=True)
+    return sum(checkpoint(part, some, tokens, use_reentrant=False) for some, tokens in pairs)
 
 
 class _Listener(TrainerCallback):  # type: ignore[misc]
