@@ -211,15 +211,25 @@ def other(order: str, **changes: Any) -> Seed:
 
 def test_a_wish_of_another_is_taught_where_the_prompt_shows_what_it_is_about() -> None:
     found = wishes(INSTRUCTED, other("W103"))
-    assert len(found) == 4
-    plain, changed = (answers(found)[n::2] for n in (0, 1))
-    assert plain == [{"instruction": s} for s in ("You want W101 gone.", "You want W103 gone.")]
-    assert changed[0] == {
-        "instruction": "You want W103 gone.",
-        "effects": [],
-        "goal": [{"path": "/orders/W103/status", "equals": "cancelled"}],
+    plain = [each for each in found if each.kind == "rephrase"]
+    changed = [each for each in found if each.kind in CHANGES_STATE]
+    assert len(plain) + len(changed) == len(found)
+    assert answers(plain) == [
+        {"instruction": s} for s in ("You want W101 gone.", "You want W103 gone.")
+    ]
+    assert {each.kind for each in changed} == set(CHANGES_STATE)
+    assert {wish["instruction"] for wish in answers(changed)} == {
+        each["instruction"] for each in answers(plain)
     }
-    assert '"W103"' in found[1].messages[1]["content"]
+    for each, wish in zip(changed, answers(changed), strict=True):
+        (condition,) = wish["goal"]
+        name = condition["path"].split("/")[2]
+        assert wish == {
+            "instruction": f"You want {name} gone.",
+            "effects": [],
+            "goal": [{"path": f"/orders/{name}/status", "equals": "cancelled"}],
+        }
+        assert f'"{name}"' in each.messages[1]["content"]
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_the_user_is_taught_what_it_is_asked(name: str, prompts: Prompts) -> Non
 
 def test_an_answer_is_spelt_as_a_model_is_asked_to_spell_it() -> None:
     text = as_text({"say": "é — 🙂", "calls": []})
-    assert text == '{"say": "é — 🙂", "calls": []}'
+    assert text == '{"say":"é — 🙂","calls":[]}'
 
 
 # Whole runs of the scripted engine, and their rows as a run folder gives them back.

@@ -161,7 +161,7 @@ def test_the_model_is_told_the_state_that_a_coded_write_met() -> None:
     (asked,) = actor.asked("world")
     shown = [m["content"] for m in asked.messages]
     assert '"status": "pending"' in shown[1]
-    assert '"value": "cancelled"' in shown[2]
+    assert '"value":"cancelled"' in shown[2]
     assert '"status": "cancelled"' in shown[3]
 
 

@@ -32,6 +32,7 @@ from trajgen.worlds.shown import shown_paths
 DRAWN = 36  # calls drawn at a step, where asking is cheap
 ASKED = 3  # where it is not
 WHOLE = 20_000  # characters of a state that a row holds as a whole
+AGAIN = 0.15  # of the calls that should not apply: the change just made, once more
 CLOSING = "That is as far as I went."
 
 
@@ -108,6 +109,9 @@ class Episode:
         usual = POLICIES[self.play.task.persona].refused
         balance = self.setting.balance
         refused = kind == REFUSED or balance.wants_refused(usual, self.chance)
+        if refused and self.changed and self.chance.random() < AGAIN:
+            last, _, _ = self.life.lived[-1]
+            return last.tool, last.arguments
         found = await self._candidates(refused)
         wanted = [each for each in found if each.answer.applies is not refused]
         expert_knows = not refused and self.followed < len(self.expert)

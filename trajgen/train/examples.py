@@ -14,6 +14,7 @@ Crash rule: pure but for what it reads; the same recipe and data give the same e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
@@ -28,6 +29,7 @@ from trajgen.ids import canonical, content_id, sampling_seed, stream
 from trajgen.ledger import Ledger
 from trajgen.loading import find
 from trajgen.pipeline import Opened, open_pipeline
+from trajgen.pointers import split
 from trajgen.records import Domain, Message, Seed, Task, Trajectory
 from trajgen.review.run import Run
 from trajgen.scenario import CHANGES_STATE, prompt
@@ -188,32 +190,30 @@ def _openings(stage: Stage, seed: Seed, others: Sequence[Seed]) -> Iterator[Exam
     wish of another."""
     told = {"instruction": seed.meta["instruction"]}
     yield _opening(stage, _task(seed, "rephrase"), told)
-    draw = stream("openings", seed.id)
-    strategy = draw.choice(CHANGES_STATE)
-    task, ledger = _task(seed, strategy), stage.ledger(seed)
-    if not ledger.state:
-        return
-    asked = prompt(stage, task, ledger)
-    fitting = [other for other in others if _shown(asked[-1]["content"], other, ledger)]
-    if fitting:
-        other = draw.choice(fitting)
-        wish = {"instruction": other.meta["instruction"], "effects": [], "goal": list(other.goal)}
-        yield _opening(stage, task, wish)
+    ledger = stage.ledger(seed)
+    for strategy in CHANGES_STATE if ledger.state else ():
+        task = _task(seed, strategy)
+        asked = prompt(stage, task, ledger)[-1]["content"]
+        if fitting := [other for other in others if _shown(asked, other, ledger)]:
+            other = stream("openings", task.id).choice(fitting)
+            told = {"instruction": other.meta["instruction"]}
+            yield _opening(stage, task, {**told, "effects": [], "goal": list(other.goal)})
 
 
 def _shown(text: str, other: Seed, ledger: Ledger) -> bool:
-    """Whether a prompt names all that the goal of `other` is about, which is still to be done
+    """Whether a prompt names all that the wish of `other` is about, which is still to be done
     and was reached."""
     reachable = other.goal and other.meta.get("outcome", "success") == "success"
     if not reachable or all(holds(ledger.state, condition) for condition in other.goal):
         return False
-    keys = {key for condition in other.goal for key in condition["path"].split("/")[1:]}
-    return all(f'"{key}"' in text for key in keys if ledger.relevant([key]))
+    keys = {key for condition in other.goal for key in split(condition["path"])}
+    words = set(re.findall(r"\w+", str(other.meta["instruction"])))
+    return all(f'"{name}"' in text for name in keys | words if ledger.relevant([name]))
 
 
 def _opening(stage: Stage, task: Task, answer: Mapping[str, object]) -> Example:
     asked = prompt(stage, task, stage.ledger(stage.seeds[task.seed_id]))
-    return Example("scenario", (*asked, speech("assistant", as_text(answer))))
+    return Example("scenario", (*asked, speech("assistant", as_text(answer))), task.strategy)
 
 
 def _instructed(seeds: Iterable[Seed]) -> Iterator[Seed]:
