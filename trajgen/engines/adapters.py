@@ -1,6 +1,6 @@
-"""LoRA adapters on disk: is it one, and of which rank.
+"""LoRA adapters: where one is, and of which rank.
 
-Crash rule: reading changes nothing.
+Crash rule: reading changes nothing; one on the hub is fetched to the hub client's own cache.
 """
 
 from __future__ import annotations
@@ -12,6 +12,26 @@ from pathlib import Path
 from trajgen.errors import InputError
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
+
+
+def folder_of(name: str) -> str:
+    """The folder of adapter `name`: a folder, or an id on the hub. Raises InputError when it
+    is neither."""
+    folder = Path(name).expanduser()
+    if folder.is_absolute() or folder.exists():
+        return str(folder)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError as HubError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return str(snapshot_download(name))
+    except (HFValidationError, LocalEntryNotFoundError, HubError, OSError) as error:
+        raise InputError(
+            f"no such adapter ({str(error).splitlines()[0][:200]})",
+            name,
+            "`adapter` names a folder that `trajgen train` or PEFT has written, or a hub id.",
+        ) from error
 
 
 def rank(folder: Path) -> int:

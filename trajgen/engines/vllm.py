@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
-from trajgen.engines.adapters import RANKS, rank, room
+from trajgen.engines.adapters import RANKS, folder_of, rank, room
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -87,7 +86,7 @@ class VllmEngine:
         from trajgen.engines.tokens import TokenCounter
 
         if self._adapters:
-            self._folders = _folders(self._adapters)
+            self._folders = {name: folder_of(name) for name in self._adapters}
             self._rank = room(rank(Path(folder)) for folder in self._folders.values())
         args = self.engine_args(path)
         if _on_cpu():
@@ -211,13 +210,6 @@ class VllmEngine:
         if self._llm is not None:
             self._llm.shutdown(timeout=5.0)
             self._llm = None
-
-
-def _folders(adapters: Iterable[str]) -> dict[str, str]:
-    """The folder of each adapter; one on the hub is fetched."""
-    from vllm.lora.utils import get_adapter_absolute_path
-
-    return {name: get_adapter_absolute_path(name) for name in adapters}
 
 
 def _on_cpu() -> bool:
