@@ -186,7 +186,8 @@ def test_what_is_no_adapter_is_an_input_error(tmp_path: Path, text: str) -> None
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_each_role_gets_its_own_adapter(tmp_path: Path) -> None:
-    """The shipped adapter answers as the household does; one of nothing changes nothing."""
+    """The shipped adapter answers as the household does; the model alone, and with one of
+    nothing, does not."""
     taught, nothing = str(shipped("adapters") / "household"), str(tmp_path / "nothing")
     zeroed(Path(taught), Path(nothing))
     sofa = {"room": "attic", "contents": {}}
@@ -210,9 +211,9 @@ def test_each_role_gets_its_own_adapter(tmp_path: Path) -> None:
             await engine.close()
 
     plain, same, learnt, again, also = asyncio.run(answers())
-    assert plain == again == same
-    assert learnt == also != plain
-    assert json.loads(learnt)["observation"] == "You look at sofa_9. It holds nothing."
+    said = "You look at sofa_9. It holds nothing."
+    assert [json.loads(text)["observation"] for text in (learnt, also)] == [said, said]
+    assert not any(said in text for text in (plain, same, again))
 
 
 def zeroed(adapter: Path, out: Path) -> None:
