@@ -361,7 +361,6 @@ def test_code_cannot_explore_tools_that_are_not_declared(
 
 @pytest.mark.slow
 def test_a_game_is_explored(tmp_path: Path) -> None:
-    pytest.importorskip("textworld")
     found = explore("textworld:coin", "textworld:coin", tmp_path / "run", 150, shard_rows=4)
     assert found["transitions"] == 150
     assert verify(tmp_path / "run") == []

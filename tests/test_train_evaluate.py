@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,21 @@ def test_a_finished_training_is_measured_and_its_card_has_the_figures(
     assert main(["train", path, "--out", str(out)]) == 0
     assert len(desk.measured) == 2
     assert "trained already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("world", "moon:base", "moon"),
+        ("world", "declared:household:nowhere", "nowhere"),
+        ("untaught", "pipelines/none.yaml", "none.yaml"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_taught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str, says: str
+) -> None:
+    desk = Desk(tmp_path, monkeypatch, ASKED)
+    desk.evaluation.check()
+    asked = desk.evaluation.asked.model_copy(update={key: value})
+    with pytest.raises(InputError, match=says):
+        replace(desk.evaluation, asked=asked).check()

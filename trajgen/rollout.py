@@ -162,7 +162,8 @@ class Rollout:
         answer = self._fault(call) if faulted else await self.episode.step(call)
         if not answer.verdicts:
             self.ledger.apply(answer.effects)
-        self.steps.append(self._judged(call, answer, before, faulted))
+        fault = self.task.fault if faulted else None
+        self.steps.append(answer.step(call, before, self.ledger.hash, fault))
         result: Message = {"role": "tool", "tool_call_id": call.id, "content": answer.observation}
         self.messages.append(result)
         if answer.verdicts:
@@ -173,23 +174,6 @@ class Rollout:
     def _fault(self, call: Call) -> Answer:
         in_json = self.stage.examples[self.domain.name].in_json(call.tool)
         return planned_fault(self.task, self.domain, in_json)
-
-    def _judged(self, call: Call, answer: Answer, before: str, faulted: bool) -> Step:
-        return Step(
-            message=call.message,
-            call_id=call.id,
-            tool=call.tool,
-            applies=answer.applies,
-            why=answer.why,
-            effects=answer.effects,
-            source=answer.source,
-            state_before=before,
-            state_after=self.ledger.hash,
-            attempts=answer.attempts,
-            fault=self.task.fault if faulted else None,
-            agreement=answer.agreement,
-            verdicts=answer.verdicts,
-        )
 
     def _action_problems(self, answer: dict[str, Json]) -> list[Reason]:
         at = len(self.messages)

@@ -38,10 +38,15 @@ class Stage:
 
     def ledger(self, seed: Seed) -> Ledger:
         """A fresh ledger in the seed's initial state, which is shared and hashed only once."""
-        key = seed.id if seed.state else seed.domain
-        if key not in self._ledgers:
-            self._ledgers[key] = Ledger(initial_state(self.domains[seed.domain], seed))
-        return self._ledgers[key].fork()
+        return begun(self._ledgers, self.domains, seed)
+
+
+def begun(ledgers: dict[str, Ledger], domains: Mapping[str, Domain], seed: Seed) -> Ledger:
+    """A fresh ledger in the seed's initial state; `ledgers` holds those made before."""
+    key = seed.id if seed.state else seed.domain
+    if key not in ledgers:
+        ledgers[key] = Ledger(initial_state(domains[seed.domain], seed))
+    return ledgers[key].fork()
 
 
 def touch(ledger: Ledger, domain: Domain, call: Call) -> None:

@@ -20,6 +20,7 @@ def main() -> int:
     """Exit code 2 when a folder holds no figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.world_model")
     parser.add_argument("folders", nargs="*", type=Path, metavar="TRAINING FOLDER")
+    FOLDER.mkdir(exist_ok=True)
     for folder in parser.parse_args().folders:
         if not (folder / "figures").is_dir():
             sys.stderr.write(f"{folder}: no figures; the recipe has to say `evaluate`\n")

@@ -26,7 +26,8 @@ from trajgen.loop import run_to_end
 from trajgen.records import SCHEMA_VERSION, Domain, Json, Seed, calls_of
 from trajgen.run_folder import RunFolder
 from trajgen.run_record import EXPLORE, record_bytes
-from trajgen.seeds import SeedSet, initial_state, load_seeds
+from trajgen.seeds import SeedSet, load_seeds
+from trajgen.stage import begun
 from trajgen.worlds import KINDS, World, make_world
 from trajgen.worlds.declared import every_tool_declared
 
@@ -45,10 +46,7 @@ class Seeds:
 
     def ledger(self, seed: Seed) -> Ledger:
         """A fresh ledger in the seed's initial state."""
-        key = seed.id if seed.state else seed.domain
-        if key not in self._ledgers:
-            self._ledgers[key] = Ledger(initial_state(self.domains[seed.domain], seed))
-        return self._ledgers[key].fork()
+        return begun(self._ledgers, self.domains, seed)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ class Episode:
         answer = await self.life.live(call)
         self.changed = self.ledger.hash != before.hash
         self.followed += made == self._next
-        self.steps.append(_step(call, answer, before.hash, self.ledger.hash))
+        self.steps.append(answer.step(call, before.hash, self.ledger.hash))
         self.messages += _exchange(call, answer)
         self.counted.append(bucket_of(before, call, answer))
         self.setting.balance.add(self.counted[-1], self.play.task.persona)
@@ -242,20 +242,6 @@ def _request(seed: Seed) -> Message:
 
 def _fits(domain: Domain, tool: str, arguments: Mapping[str, object]) -> bool:
     return not call_problems([{"name": tool, "arguments": arguments}], domain.tools, 0)
-
-
-def _step(call: Call, answer: Answer, before: str, after: str) -> Step:
-    return Step(
-        message=call.message,
-        call_id=call.id,
-        tool=call.tool,
-        applies=answer.applies,
-        why=answer.why,
-        effects=answer.effects,
-        source=answer.source,
-        state_before=before,
-        state_after=after,
-    )
 
 
 def _exchange(call: Call, answer: Answer) -> Sequence[Message]:

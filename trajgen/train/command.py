@@ -55,6 +55,8 @@ def _train_now(
     recipe: Recipe, near: Path, folder: TrainFolder, measured: Evaluation | None, tell: Tell
 ) -> Path:
     _check_installed()
+    if measured:
+        measured.check()
     tokenizer = load_tokenizer(local_path(recipe.model))
     rows = _rows(recipe, near, tokenizer, tell)
     with folder.owned(_data(recipe, rows)):

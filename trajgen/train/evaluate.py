@@ -20,6 +20,7 @@ from pathlib import Path
 
 from trajgen.durable import place_bytes
 from trajgen.errors import MachineError
+from trajgen.fidelity.source import load_real
 from trajgen.loading import find
 from trajgen.merging import merge
 from trajgen.models import local_path
@@ -42,6 +43,13 @@ class Evaluation:
     near: Path
     path: Path
     tell: Callable[[str], None]
+
+    def check(self) -> None:
+        """Raises InputError for what would only be found to be wrong when all is taught: the
+        real world, its seeds, the pipelines."""
+        load_real(self.asked.world, self.near)
+        for name in filter(None, (self.recipe.pipeline, self.asked.untaught)):
+            open_pipeline(find(name, self.near))
 
     def checkpoint(self, weights: Path) -> None:
         """Measure a checkpoint whose step is asked for. Raises MachineError."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from trajgen.ledger import Ledger
 from trajgen.loading import load_object
-from trajgen.records import Call, Domain, Json, Reason, Seed, Task
+from trajgen.records import Call, Domain, Json, Reason, Seed, Step, Task
 
 if TYPE_CHECKING:
     from trajgen.config import WorldConfig
@@ -46,6 +46,24 @@ class Answer:
     attempts: int = 1
     agreement: float | None = None
     verdicts: tuple[Reason, ...] = ()
+
+    def step(self, call: Call, before: str, after: str, fault: str | None = None) -> Step:
+        """What a trajectory keeps of it; `before` and `after` are hashes of the state."""
+        return Step(
+            message=call.message,
+            call_id=call.id,
+            tool=call.tool,
+            applies=self.applies,
+            why=self.why,
+            effects=self.effects,
+            source=self.source,
+            state_before=before,
+            state_after=after,
+            attempts=self.attempts,
+            fault=fault,
+            agreement=self.agreement,
+            verdicts=self.verdicts,
+        )
 
 
 class Episode(Protocol):
