@@ -362,9 +362,11 @@ def test_code_cannot_explore_tools_that_are_not_declared(
 @pytest.mark.slow
 def test_a_game_is_explored(tmp_path: Path) -> None:
     found = explore("textworld:coin", "textworld:coin", tmp_path / "run", 150, shard_rows=4)
-    assert found["transitions"] == 150
+    n = found["transitions"]
+    assert 130 <= n <= 150  # a game that is won early ends its play
+    assert n == sum(len(row.steps) for row in trajgen.open(tmp_path / "run"))
     assert verify(tmp_path / "run") == []
-    assert 0.3 <= found["inapplicable"] / 150 <= 0.6
+    assert 0.3 <= found["inapplicable"] / n <= 0.6
     domain = load_seeds(("textworld:coin",)).domains["textworld_coin"]
     for row in trajgen.open(tmp_path / "run"):
         assert {step.source for step in row.steps} == {"real"}

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from trajgen.importers import import_source, is_source, write_domain
 from trajgen.importers.household import EACH, household, import_household, overlap
 from trajgen.importers.household.houses import house, layout, split_of
 from trajgen.importers.household.kinds import BURNS, DOORS, FOOD, METALS
-from trajgen.importers.household.words import MOST_WORDS, PERSONAS
+from trajgen.importers.household.wishes import Errand, Wish
+from trajgen.importers.household.words import MOST_WORDS, PERSONAS, asked
 from trajgen.ledger import Ledger
 from trajgen.loading import shipped
 from trajgen.records import Call, Seed, calls_of
@@ -157,6 +159,16 @@ def test_texts_are_short_and_rarely_the_same() -> None:
     assert max(len(seed.messages[0]["content"].split()) for seed in found) <= MOST_WORDS
     assert max(len(seed.messages[-1]["content"].split()) for seed in found) <= 25
     assert len({seed.messages[0]["content"] for seed in found}) > 1400
+
+
+def test_a_wish_with_too_much_to_tell_is_told_as_shortly_as_it_can_be() -> None:
+    """Drawing on until it is short enough would never end."""
+    errand = Errand("spoon_1", ("shelf_1", "sink_1"), "basket_1", "clean")
+    wish = Wish("two", (errand, replace(errand, thing="mug_2"), replace(errand, thing="cup_3")))
+    said = [asked(wish, persona, Random(7)) for persona in PERSONAS]
+    assert min(len(text.split()) for text in said) > MOST_WORDS
+    for text in said:
+        assert all(name in text for name in ("spoon_1", "mug_2", "cup_3", "basket_1", "sink_1"))
 
 
 def test_observations_and_effects_are_those_of_the_declared_world() -> None:

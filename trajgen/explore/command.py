@@ -33,7 +33,7 @@ from trajgen.worlds.declared import every_tool_declared
 
 TRANSITIONS = 2000
 SHARD_ROWS = 256
-VERSION = 2  # of what is drawn: another one gives other rows
+VERSION = 3  # of what is drawn: another one gives other rows
 ABOUT = "Transitions of a real world, collected with a mix of behaviour policies by code alone."
 
 

@@ -32,7 +32,7 @@ from trajgen.worlds.shown import shown_paths
 DRAWN = 36  # calls drawn at a step, where asking is cheap
 ASKED = 3  # where it is not
 WHOLE = 20_000  # characters of a state that a row holds as a whole
-AGAIN = 0.15  # of the calls that should not apply: the change just made, once more
+AGAIN = 0.4  # of the calls that should not apply: the change just made, once more
 CLOSING = "That is as far as I went."
 
 

@@ -30,7 +30,7 @@ from trajgen.ledger import Ledger
 from trajgen.loading import find
 from trajgen.pipeline import Opened, open_pipeline
 from trajgen.pointers import split
-from trajgen.records import Domain, Message, Seed, Task, Trajectory
+from trajgen.records import Call, Domain, Json, Message, Seed, Task, Trajectory
 from trajgen.review.run import Run
 from trajgen.scenario import CHANGES_STATE, prompt
 from trajgen.seeds import SeedSet, load_seeds
@@ -119,17 +119,25 @@ def _steps(world: LlmWorld, domain: Domain, row: Trajectory) -> Iterator[Example
     task = _task(seed, row.strategy, row.persona)
     episode = world.begin(Scene(domain, seed, task, Ledger(None, 0)))
     chat: tuple[Message, ...] = ()
+    changed: tuple[str, Json] | None = None  # by the call before
     for step in transitions(row, domain):
         episode.scene = replace(episode.scene, ledger=step.ledger)
         answer, call = _said_once(step.answer), step.call
         said = answer_text(answer, episode.in_json(call))
         chat = (*episode.asking(call), speech("assistant", said))
         if not world.cast.pipeline.world.history:
-            kind = f"{call.tool} {'applies' if answer.applies else 'does not apply'}"
-            yield Example("world", chat, kind)
+            again = (call.tool, call.arguments) == changed
+            yield Example("world", chat, _kind(call, answer, again))
+        changed = (call.tool, call.arguments) if answer.effects else None
         episode.observe(call, answer)
     if world.cast.pipeline.world.history and chat:
         yield Example("world", chat)
+
+
+def _kind(call: Call, answer: Answer, again: bool) -> str:
+    """A change made once more is a kind of its own: it is rare, looks as it did before, and an
+    agent that has lost count makes it."""
+    return f"{call.tool} {'applies' if answer.applies else 'does not apply'}{' again' * again}"
 
 
 def _said_once(answer: Answer) -> Answer:

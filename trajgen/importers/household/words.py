@@ -12,6 +12,7 @@ from trajgen.importers.household.kinds import INSIDE, STOVE
 from trajgen.importers.household.wishes import Errand, Part, Setting, Wish
 
 MOST_WORDS = 30  # of a wish; longer ones are said again in other words
+TRIES = 100  # of which the shortest is taken where a wish has too much to tell
 _SHORT = "{It}. {where}"
 PERSONAS = {  # {it} is the wish as an order; {where} tells where things are, and may be empty
     "plain": (
@@ -132,11 +133,13 @@ _MADE = {"": "", "clean": "washed and ", "heat": "heated{at} and ", "cool": "coo
 
 
 def asked(wish: Wish, persona: str, draw: Random) -> str:
-    """The user's first message."""
-    text = _said(wish, persona, draw)
-    while len(text.split()) > MOST_WORDS:
-        text = _said(wish, persona, draw)
-    return text
+    """The user's first message, as short as a few tries make it."""
+    tries = []
+    for _ in range(TRIES):
+        tries.append(_said(wish, persona, draw))
+        if len(tries[-1].split()) <= MOST_WORDS:
+            return tries[-1]
+    return min(tries, key=len)
 
 
 def instruction(wish: Wish) -> str:
