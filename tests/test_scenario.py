@@ -267,6 +267,7 @@ BAD_GOALS = [
     ),
     ([{"path": "", "exists": True}], "points nowhere"),
     ([{"path": "/orders/W103/status", "equals": "pending"}], "holds already"),
+    ([{"path": "/orders/W103/status", "equals": True}], "expected string, found boolean"),
 ]
 
 
@@ -303,7 +304,7 @@ HOUSE: dict[str, Any] = {
     ],
 )
 def test_a_goal_may_be_about_what_is_to_be_moved(path: str, sound: bool) -> None:
-    goal = [{"path": path, "equals": "as wished"}]
+    goal = [{"path": path, "at_least": 1}]
     actor = Actor({"scenario": [planned(goal=goal), planned()]})
     made = stage(actor, domain=replace(DOMAIN, state=HOUSE))
     ledger = made.ledger(made.seeds[SEED.id])
@@ -313,6 +314,18 @@ def test_a_goal_may_be_about_what_is_to_be_moved(path: str, sound: bool) -> None
     if not sound:
         told = actor.requests[1].messages[-1]["content"]
         assert f"{path} points nowhere in the state" in told
+
+
+def test_a_goal_is_about_fields_that_there_are() -> None:
+    """No effect could give a record a field that no record of its kind has."""
+    orders = {f"W{number}": {"status": "pending"} for number in range(101, 109)}
+    goal = [{"path": "/orders/W103/cancelled", "equals": True}]
+    actor = Actor({"scenario": [planned(goal=goal), planned()]})
+    made = stage(actor, domain=replace(DOMAIN, state={"orders": orders}))
+    ledger = made.ledger(made.seeds[SEED.id])
+    opening = asyncio.run(set_scene(made, task(strategy="new_scenario"), ledger))
+    assert opening.goal == ()
+    assert "no record of its kind has this field" in actor.requests[1].messages[-1]["content"]
 
 
 def test_with_an_outline_the_planner_sees_ids_alone_of_what_is_in_there() -> None:

@@ -168,11 +168,12 @@ def test_planned_faults_and_verdicts_teach_nothing() -> None:
 
 
 def test_explored_examples_have_both_sides_of_every_tool(tmp_path: Path) -> None:
-    explore("seeds/household", "declared", tmp_path / "run", 800)
+    explore("seeds/household", "declared", tmp_path / "run", 1600)
     found = list(MAKERS["world"](open_pipeline(QUICK), load_source(str(tmp_path / "run"), None)))
     there, taken = kinds(some(None, made=found)), kinds(some(110, made=found))
     assert there.keys() == taken.keys()
-    assert len({kind.removesuffix(" again") for kind in there}) == 22  # 11 tools, applies or not
+    sides = {kind.removesuffix(" again") for kind in there}
+    assert len(sides) == 22, "11 tools, applies or not"
     assert {"put does not apply again", "take does not apply again"} < there.keys()
     assert sum(taken.values()) == 110
     assert all(n >= min(there[kind], 110 // len(there)) for kind, n in taken.items())

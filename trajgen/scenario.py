@@ -12,7 +12,7 @@ from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, excerpt, join, lookup, split
 from trajgen.records import Json, Message, Reason, Seed, Task, calls_of
 from trajgen.schemas import scenario
-from trajgen.shapes import bad_effects
+from trajgen.shapes import Shape, bad_effects, misfits
 from trajgen.stage import Stage
 from trajgen.views import about
 from trajgen.worlds import Scene
@@ -128,12 +128,14 @@ def _problems(stage: Stage, task: Task, answer: dict[str, Json], ledger: Ledger)
             stage.world.begin(scene).close()  # a real environment may not hold such a state
     except EffectError as error:
         return [Reason("bad_effect", None, f"scenario: {error}")]
-    problem = _goal_problem(answer.get("goal", []), prepared.state)
+    shape = stage.shapes.of(task.domain)
+    problem = _goal_problem(answer.get("goal", []), prepared.state, shape)
     return [Reason("bad_answer", None, f"scenario: goal: {problem}")] if problem else []
 
 
-def _goal_problem(goal: list[Json], state: Json) -> str:
-    """What keeps `goal` from being one that can still be reached from `state`, or ""."""
+def _goal_problem(goal: list[Json], state: Json, shape: Shape) -> str:
+    """What keeps `goal` from being one that can still be reached from `state`, or "". A value
+    that no effect may give to its field cannot be reached."""
     for condition in goal:
         if not is_condition(condition):
             known = ", ".join(CONDITIONS)
@@ -142,7 +144,8 @@ def _goal_problem(goal: list[Json], state: Json) -> str:
             return f"{condition['path'] or '/'} points nowhere in the state"
     if goal and all(holds(state, condition) for condition in goal):
         return "holds already, so that there is nothing to do"
-    return ""
+    wanted = ({"op": "set", "path": c["path"], "value": c["equals"]} for c in goal if "equals" in c)
+    return next(misfits(shape, state, wanted), "")
 
 
 def _points_somewhere(state: Json, path: str) -> bool:
