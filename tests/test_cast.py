@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from trajgen.config import Pipeline
 from trajgen.engines import Completion, Role
 from trajgen.errors import EngineDead, PromptTooLong, RequestError, Timeout
 from trajgen.ids import sampling_seed
+from trajgen.prompts import Prompts
 from trajgen.records import Reason
 from trajgen.schemas import USER
 
@@ -155,6 +157,35 @@ def test_usage_counts_every_call_and_tokens_are_those_of_the_last() -> None:
     assert given.tokens == 139
     usage = made.usage
     assert (usage.prompt, usage.cached, usage.generated, usage.calls) == (230, 150, 16, 2)
+
+
+def ask_anew(folder: Path, actor: Actor, temperature: float) -> Given:
+    """The prompt `feedback` says nothing."""
+    (folder / "feedback.jinja").write_text("{#- nothing -#}\n")
+    made = pipeline(
+        rollout={"attempts": 3},
+        roles={
+            "agent": "main",
+            "user": {"engine": "main", "temperature": temperature},
+            "world": "main",
+        },
+    )
+    return asyncio.run(Cast(made, Prompts(folder), {"main": actor}).ask(TASK, question(), fine))
+
+
+def test_without_feedback_the_question_is_asked_anew(tmp_path: Path) -> None:
+    actor = Actor({"user": ["no JSON", "again none", GOOD]})
+    given = ask_anew(tmp_path, actor, 0.5)
+    assert (given.answer, given.attempts, given.problems) == (GOOD, 3, ())
+    assert [request.messages for request in actor.requests] == [ASKED] * 3
+    assert len({request.seed for request in actor.requests}) == 3
+
+
+def test_what_would_be_said_again_is_not_asked_for(tmp_path: Path) -> None:
+    actor = Actor({"user": ["no JSON", GOOD]})
+    given = ask_anew(tmp_path, actor, 0)
+    assert (given.attempts, [problem.code for problem in given.problems]) == (1, ["bad_answer"])
+    assert len(actor.requests) == 1
 
 
 def test_each_role_has_its_engine_and_its_sampling() -> None:

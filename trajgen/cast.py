@@ -2,7 +2,8 @@
 
 Each role has its own engine, sampling and view. An answer that breaks its schema or a check
 goes back with what was wrong, up to `rollout.attempts` times; what still breaks then is
-returned with its problems, for the rollout to end on.
+returned with its problems, for the rollout to end on. Where the prompt `feedback` says
+nothing, the question is asked anew instead, as long as another answer can come.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ class Cast:
             answer, problems = _judge(completion, question, check)
             if not problems or attempt == attempts:
                 return Given(answer, completion.text, attempt, spent, tuple(problems))
-            messages = (*question.messages, *self._feedback(completion.text, problems))
+            told = self._feedback(completion.text, problems)
+            if not told and self.role(question.role).temperature == 0:  # it would say the same
+                return Given(answer, completion.text, attempt, spent, tuple(problems))
+            messages = (*question.messages, *told)
         raise RequestError("rollout.attempts must be at least 1")
 
     async def _complete(
@@ -118,12 +122,10 @@ class Cast:
         self.usage.add(completion)
         return completion
 
-    def _feedback(self, text: str, problems: list[Reason]) -> tuple[Message, Message]:
-        told = [_harmless(f"{problem.code}: {problem.detail}") for problem in problems]
-        return (
-            {"role": "assistant", "content": _harmless(text) or "{}"},
-            {"role": "user", "content": self.prompts.render("feedback", {"problems": told})},
-        )
+    def _feedback(self, text: str, problems: list[Reason]) -> tuple[Message, ...]:
+        found = [_harmless(f"{problem.code}: {problem.detail}") for problem in problems]
+        told = self.prompts.render("feedback", {"problems": found})
+        return (speech("assistant", _harmless(text) or "{}"), speech("user", told)) if told else ()
 
 
 def _judge(
