@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
+from trajgen.loading import at_home
 from trajgen.records import Json, Trajectory
 from trajgen.review.rows import Rows
 
@@ -44,7 +45,7 @@ class Run:
         """The run in folder `path`. Raises InputError when that is no run folder."""
         from trajgen.run_record import existing_run
 
-        folder = Path(path).expanduser()
+        folder = at_home(path)
         existing_run(folder)
         return cls(folder, _committed(folder))
 
