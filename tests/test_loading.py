@@ -8,7 +8,7 @@ import pytest
 
 from trajgen.errors import InputError
 from trajgen.ids import canonical
-from trajgen.loading import at_home, find, load_object, safe_name, shipped
+from trajgen.loading import find, load_object, safe_name, shipped, user_path
 
 
 def test_an_object_by_name() -> None:
@@ -88,13 +88,13 @@ def test_what_is_not_found_names_the_places(tmp_path: Path) -> None:
 
 def test_a_path_is_meant_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert at_home("~/runs") == tmp_path / "runs"
-    assert at_home(Path("runs")) == Path("runs")
+    assert user_path("~/runs") == tmp_path / "runs"
+    assert user_path(Path("runs")) == Path("runs")
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "a\0b"])
 def test_what_is_no_path_is_the_users_mistake(path: str) -> None:
-    for look in (at_home, find):
+    for look in (user_path, find):
         with pytest.raises(InputError) as caught:
             look(path)
         assert "\0" not in str(caught.value)

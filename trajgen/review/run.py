@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
-from trajgen.loading import at_home
+from trajgen.loading import user_path
 from trajgen.records import Json, Trajectory
 from trajgen.review.rows import Rows
 
@@ -45,7 +45,7 @@ class Run:
         """The run in folder `path`. Raises InputError when that is no run folder."""
         from trajgen.run_record import existing_run
 
-        folder = at_home(path)
+        folder = user_path(path)
         existing_run(folder)
         return cls(folder, _committed(folder))
 
@@ -173,12 +173,12 @@ class Run:
 
 def _committed(folder: Path) -> list[int]:
     """The numbers of the shards that count, in plan order."""
-    from trajgen.run_record import read_record
+    from trajgen.run_record import read_manifest
     from trajgen.shards import shard_numbers
 
     if not (folder / "manifest.json").exists():
         return shard_numbers(folder)
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None:
         raise MachineError(
             "is damaged", str(folder / "manifest.json"), "`trajgen verify` checks the whole run."
