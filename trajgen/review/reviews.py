@@ -29,11 +29,8 @@ from trajgen.sealed import VERSION, check_parquet, open_parquet, write_parquet
 
 Review = Literal["keep", "drop", "flag"]
 WORDS: tuple[Review, ...] = get_args(Review)
-_TEXTS = ("id", "review", "note", "by")
-SCHEMA = pa.schema(
-    [*(pa.field(name, pa.string()) for name in _TEXTS), pa.field("at", pa.timestamp("us", "UTC"))],
-    metadata=VERSION,
-)
+_TYPES: dict[str, pa.DataType] = {name: pa.string() for name in ("id", "review", "note", "by")}
+SCHEMA = pa.schema({**_TYPES, "at": pa.timestamp("us", "UTC")}, metadata=VERSION)
 COLUMNS = tuple(SCHEMA.names)
 LONGEST_NOTE = 10_000  # characters
 PATIENCE_S = 10.0  # how long another writer is waited for
