@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
+from trajgen.loading import user_path
 from trajgen.records import Json, Trajectory
 from trajgen.review.rows import Rows
 
@@ -48,7 +49,7 @@ class Run:
         """The run in folder `path`. Raises InputError when that is no run folder."""
         from trajgen.run_record import existing_run
 
-        folder = Path(path).expanduser()
+        folder = user_path(path)
         existing_run(folder)
         return cls(folder, _committed(folder))
 
