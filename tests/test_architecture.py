@@ -66,7 +66,7 @@ ROOMS = {
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
+    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows", "review/reviews"},
     "pydantic": {
         "config",
         "pipeline_file",
