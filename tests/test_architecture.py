@@ -23,7 +23,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
     ("errors", "ids", "records"),
-    ("loading", "loop", "durable", "lock", "process", "config.*", "config"),
+    ("loading", "loop", "durable", "lock", "process", "config.*", "config", "telemetry"),
     ("pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from trajgen import telemetry
 from trajgen.errors import InputError
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
@@ -20,6 +21,7 @@ def folder_of(name: str) -> str:
     folder = Path(name).expanduser()
     if folder.is_absolute() or folder.exists():
         return str(folder)
+    telemetry.off()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError as HubError
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
