@@ -46,14 +46,20 @@ def members(path: Path, key: str) -> Iterator[Numbered]:
 
 def _is_one_text(file: IO[bytes], named_lines: bool) -> bool:
     """Whether the file is a list, or an object that goes on after its first line."""
-    first = b"\n"
-    while first and not first.removeprefix(_BOM).strip():
+    start = b" "
+    while start and not start.removeprefix(_BOM).strip():
+        at = file.tell()
+        start = file.read(PIECE)
+    start = start.removeprefix(_BOM).strip()
+    if not start.startswith(b"{") or named_lines:
+        file.seek(0)
+        return start.startswith(b"[")
+    file.seek(at)
+    first = b" "
+    while not first.removeprefix(_BOM).strip():
         first = file.readline(MAX_CHARS)
     file.seek(0)
-    first = first.removeprefix(_BOM).strip()
-    if first.startswith(b"["):
-        return True
-    return first.startswith(b"{") and not named_lines and not first.endswith(b"}")
+    return not first.rstrip().endswith(b"}")
 
 
 def _lines(file: IO[bytes]) -> Iterator[Numbered]:

@@ -90,6 +90,8 @@ class _Text:
 
     def enters_list(self) -> bool:
         """Whether the text is a list; goes inside if so."""
+        while not self.data.strip() and not self.ended:
+            self._read_on()
         return self.data.lstrip().startswith("[") and bool(self.token())
 
     def is_done(self) -> bool:

@@ -123,7 +123,8 @@ def _part(file: Path, name: str) -> Part:
 
 
 def _is_data(file: Path) -> bool:
-    return file.suffix in _SUFFIXES and file.name not in _ABOUT and file.name[0] != "."
+    wanted = file.suffix in _SUFFIXES and file.name not in _ABOUT and file.name[0] != "."
+    return wanted and file.is_file()
 
 
 def _is_local(argument: str) -> bool:
