@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "durable", "lock", "process", "config.*", "config"),
-    ("pipeline_file", "prompts", "merging", "models", "script"),
+    ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
@@ -67,7 +67,14 @@ ROOMS = {
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "importers/columns", "review/rows"},
+    "pyarrow": {
+        "sealed",
+        "plan_file",
+        "shards",
+        "importers/columns",
+        "review/rows",
+        "review/reviews",
+    },
     "pydantic": {
         "config",
         "pipeline_file",
@@ -87,7 +94,7 @@ ROOMS = {
     "transformers": {"merging", "models", "engines/tokens", "train/sft"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"pipeline_file", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

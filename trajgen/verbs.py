@@ -9,10 +9,10 @@ import argparse
 import json
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 from trajgen.errors import CheckFailed, InputError
+from trajgen.loading import user_path
 
 Arguments = argparse.Namespace
 
@@ -82,7 +82,7 @@ def fidelity(arguments: Arguments) -> None:
         )
     _print(json.dumps(found.figures) if arguments.json else table(found.figures))
     if arguments.plot:
-        save_plot(found.figures, Path(arguments.plot))
+        save_plot(found.figures, user_path(arguments.plot))
     found.check()
 
 
@@ -127,7 +127,7 @@ def seeds_check(arguments: Arguments) -> None:
 def seeds_import(arguments: Arguments) -> None:
     from trajgen.importers.command import import_to
 
-    out, domain = Path(arguments.out), _domain(arguments)
+    out, domain = user_path(arguments.out), _domain(arguments)
     seeds, refused = import_to(arguments.source, out, domain, say)
     _print(f"{seeds} seeds in {out}, {refused} refused")
 
@@ -136,14 +136,14 @@ def status(arguments: Arguments) -> None:
     from trajgen.review.summary import status_lines
     from trajgen.status import status
 
-    now = status(Path(arguments.run))
+    now = status(user_path(arguments.run))
     _print(json.dumps(now) if arguments.json else status_lines(now))
 
 
 def verify(arguments: Arguments) -> None:
     from trajgen.verify import verify
 
-    problems = verify(Path(arguments.run))
+    problems = verify(user_path(arguments.run))
     if arguments.json:
         _print(json.dumps({"ok": not problems, "problems": problems}))
     else:
@@ -180,7 +180,7 @@ def filter(arguments: Arguments) -> None:
     domain = _domain(arguments)
     for name, form in formats(arguments.source).items():
         say(f"{name}: {form or 'no known format'}")
-    out = Path(arguments.out) if arguments.out else None
+    out = user_path(arguments.out) if arguments.out else None
     totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
     _print(json.dumps(totals) if arguments.json else _filtered(totals))
 
