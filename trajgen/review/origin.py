@@ -21,7 +21,7 @@ _SEEDS: dict[Sources, dict[str, Seed]] = {}  # what was read of them, by the see
 def remember(folder: Path) -> None:
     """Note where the seeds of the run in `folder` are. Raises InputError when there is none."""
     run = existing_run(folder)
-    _SOURCES[run["run_id"]] = tuple(run["pipeline"].get("seeds", ()))  # explored runs name none
+    _SOURCES[run["run_id"]] = tuple(run["pipeline"].get("seeds", ()))
 
 
 def seed_of(trajectory: Trajectory) -> Seed:
