@@ -19,7 +19,8 @@ from trajgen.declared import KEYS, kind_of
 from trajgen.declared import problems as declared_problems
 from trajgen.errors import InputError
 from trajgen.loading import plain_file
-from trajgen.pipeline_file import explain, read_yaml
+from trajgen.pipeline_file import explain
+from trajgen.plain_yaml import read_yaml
 from trajgen.records import Domain, Json, ToolKind
 from trajgen.schemas import parse_json, tool_problems
 
