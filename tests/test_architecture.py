@@ -34,7 +34,7 @@ LAYERS = (
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
-    ("collect", "roll_call", "dispatch"),
+    ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
     ("cluster",),
     ("review", "review.*"),
     (
