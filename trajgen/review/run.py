@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,11 @@ class Run:
         frame: pandas.DataFrame = self._rows(rejected).table(columns).to_pandas()
         frame["reasons"] = [list(codes) for codes in frame["reasons"]]
         return frame
+
+    def stream(self, columns: Sequence[str], rejected: bool = False) -> Iterator[dict[str, Json]]:
+        """These columns of every kept (or rejected) row, in plan order, few rows in memory at
+        a time; nested columns as lists of JSON text."""
+        return self._rows(rejected).stream(columns)
 
     def dataset(self) -> Dataset:
         """The kept rows as a `datasets.Dataset`, ready for a trainer.
@@ -143,7 +148,8 @@ class Run:
     def _rows(self, rejected: bool) -> Rows:
         return self._rejected if rejected else self._kept
 
-    def _dead_records(self) -> Iterator[dict[str, Json]]:
+    def dead(self) -> Iterator[dict[str, Json]]:
+        """The records of the tasks that could not be run: id, error, message, attempts."""
         for file in self._dead:
             try:
                 yield from [json.loads(line) for line in file.read_bytes().splitlines()]
@@ -156,7 +162,7 @@ class Run:
         """The strategies of the dead tasks; the plan knows them."""
         from trajgen.plan_file import plan_tasks
 
-        dead = {record["id"] for record in self._dead_records()}
+        dead = {record["id"] for record in self.dead()}
         tasks = plan_tasks(self.path) if dead else iter(())
         return [task.strategy for task in tasks if task.id in dead]
 
@@ -164,7 +170,7 @@ class Run:
         where = str(self.path)
         if beginnings:
             return f"{beginnings} ids begin with {id!r}", where, "Give more of the id."
-        for record in self._dead_records():
+        for record in self.dead():
             if record["id"] == id:
                 return f"task {id} is dead: it gave no trajectory", where, json.dumps(record)
         return f"no trajectory has the id {id!r}", where, "`run.frame()` lists the ids."
