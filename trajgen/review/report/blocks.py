@@ -118,12 +118,11 @@ def share(part: float, whole: float, kind: Kind = "plain") -> Cell:
     return Cell(percent(part / whole), bar=part / whole, kind=kind, number=True)
 
 
-def shaded(part: float, whole: float, text: str = "") -> Cell:
-    """A share as a shade; empty where there is none."""
-    if not part or not whole:
+def shaded(n: float, most: float, text: str) -> Cell:
+    """`text` in a shade as deep as `n` beside `most`, the deepest; empty where there is none."""
+    if not n or not most:
         return Cell("", shade=0, number=True)
-    ratio = min(part / whole, 1)
-    return Cell(text or percent(ratio), shade=max(1, math.ceil(ratio * LEVELS)), number=True)
+    return Cell(text, shade=max(1, math.ceil(min(n / most, 1) * LEVELS)), number=True)
 
 
 def percent(ratio: float) -> str:

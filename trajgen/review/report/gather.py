@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trajgen.records import Json
-from trajgen.review.report.origin import Origin, origin
 from trajgen.review.report.diversity import SAMPLE, Diversity
+from trajgen.review.report.origin import Origin, origin
 from trajgen.review.report.tally import BY, KEPT, REJECTED, Tally, parsed
 from trajgen.review.run import Run
 from trajgen.run_record import FIDELITY, existing_run, read_record
@@ -42,15 +42,17 @@ def gather(run: Run) -> Gathered:
     found = origin(run)
     deaths = {record["id"]: str(record.get("error", "?")) for record in run.dead()}
     step = max(-(-len(run) // SAMPLE), 1)
-    compared = {row["id"] for index, row in enumerate(run.stream(("id",))) if index % step == 0}
+    compared = {
+        row["id"] for index, row in enumerate(run.rows().stream(("id",))) if index % step == 0
+    }
     planned = _Planned(run, deaths, compared)
     diversity = Diversity(found.seeds, planned.partners)
     tally = Tally()
-    for row in run.stream(KEPT):
+    for row in run.rows().stream(KEPT):
         tally.keep(row)
         if row["id"] in compared:
             diversity.add(row, parsed(row["messages"]))
-    for row in run.stream(REJECTED, rejected=True):
+    for row in run.rows(rejected=True).stream(REJECTED):
         tally.reject(row)
     return Gathered(
         run=run,
@@ -89,7 +91,7 @@ def _tools(run: Run, domains: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]
     """The tools of each domain, from the first row of it."""
     wanted = set(domains)
     for rejected in (False, True):
-        for row in run.stream(("domain", "tools"), rejected) if wanted else ():
+        for row in run.rows(rejected).stream(("domain", "tools")) if wanted else ():
             if row["domain"] in wanted:
                 wanted.discard(row["domain"])
                 tools = (json.loads(tool) for tool in row["tools"])

@@ -14,16 +14,15 @@ from trajgen.review.report.blocks import Bin, Cell, Histogram, Kind, Table, coun
 WIDTH, HEIGHT = 360, 150  # of the drawing, in its own units
 FOOT = 16  # room below for the numbers
 BINS, TICKS = 30, 6  # at most
-TAIL = 0.995  # of the values; those beyond it share the last bar
-QUARTILES = {"least": 0.0, "quarter": 0.25, "half": 0.5, "three quarters": 0.75, "most": 1.0}
+TAIL = 0.995  # of the kept rows; values beyond it share the last bar
+QUARTILES = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1.0}
 
 Counts = Mapping[int, int]
 
 
 def histogram(title: str, unit: str, kept: Counts, rejected: Counts) -> Histogram:
     """Shares of the kept and of the rejected rows by value; `unit` follows a number."""
-    both = Counter(kept) + Counter(rejected)
-    low, high = quantile(both, 0), quantile(both, TAIL)
+    low, high = quantile(Counter(kept) + Counter(rejected), 0), quantile(kept or rejected, TAIL)
     step = _nice((high - low + 1) / BINS)
     low -= low % step
     n = (high - low) // step + 1
@@ -56,7 +55,7 @@ def _shares(counts: Counts, low: int, step: int, n: int) -> list[float]:
     total = sum(counts.values()) or 1
     bins = [0.0] * n
     for value, rows in counts.items():
-        bins[min((value - low) // step, n - 1)] += rows / total
+        bins[max(min((value - low) // step, n - 1), 0)] += rows / total
     return bins
 
 
@@ -91,7 +90,8 @@ def _ticks(low: int, step: int, n: int) -> tuple[tuple[float, str], ...]:
     every = _nice(n * step / TICKS)
     first = -(-low // every) * every
     values = range(first, low + n * step, every)
-    return tuple((round((v - low) / (n * step) * WIDTH, 2), f"{v:,}") for v in values)
+    middle = 0.5 if step == 1 else 0  # of a bar that holds one value
+    return tuple((round((v - low + middle) / (n * step) * WIDTH, 2), f"{v:,}") for v in values)
 
 
 def _nice(wanted: float) -> int:

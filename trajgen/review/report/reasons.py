@@ -17,6 +17,7 @@ from trajgen.review.report.blocks import (
     Text,
     count,
     named,
+    percent,
     shaded,
     share,
     word,
@@ -54,33 +55,39 @@ def _codes(of: Gathered) -> Table:
 
 
 def _strategies(of: Gathered) -> Table:
-    codes = ordered(of)[:CODES]
-    rows = []
-    for strategy in values(of, "strategy"):
-        whole = sum(fates(of, "strategy", strategy))
-        found = (of.tally.reasons["strategy", strategy, code] for code in codes)
-        rows.append((named(strategy), count(whole), *(shaded(n, whole) for n in found)))
+    codes, strategies = ordered(of)[:CODES], values(of, "strategy")
+    tasks = {name: sum(fates(of, "strategy", name)) for name in strategies}
+    part = {
+        (name, code): of.tally.reasons["strategy", name, code] / tasks[name]
+        for name in strategies
+        for code in codes
+    }
+    most = max(part.values(), default=0)
+    rows = (
+        (named(name), count(tasks[name]), *(_part(part[name, code], most) for code in codes))
+        for name in strategies
+    )
     head = ("strategy", "tasks", *codes)
     return Table("Share of a strategy's tasks with each reason", head, tuple(rows), wide=True)
 
 
+def _part(ratio: float, most: float) -> Cell:
+    return shaded(ratio, most, percent(ratio))
+
+
 def _tools(of: Gathered) -> Iterator[Block]:
-    codes = ordered(of)[:CODES]
+    codes, broke = ordered(of)[:CODES], of.tally.broke
     by_tool: Counter[tuple[str, str]] = Counter()
-    for (domain, tool, _), n in of.tally.broke.items():
+    for (domain, tool, _), n in broke.items():
         by_tool[domain, tool] += n
     several = len({domain for domain, _ in by_tool}) > 1
-    rows = []
+    most, rows = max(broke.values(), default=0), []
     for (domain, tool), whole in sorted(by_tool.items(), key=lambda i: (-i[1], i[0]))[:TOOLS]:
-        found = (of.tally.broke[domain, tool, code] for code in codes)
+        found = (broke[domain, tool, code] for code in codes)
         name = f"{domain}: {tool}" if several else tool
-        rows.append((named(name), count(whole), *(_of(n, whole) for n in found)))
+        rows.append((named(name), count(whole), *(shaded(n, most, f"{n:,}") for n in found)))
     caption = "Rejected rows by the tool at whose call or answer they broke"
     yield Table(caption, ("tool", "breaks", *codes), tuple(rows), wide=True)
-
-
-def _of(n: int, whole: int) -> Cell:
-    return shaded(n, whole, f"{n:,}")
 
 
 def _seeds(of: Gathered) -> Iterator[Block]:

@@ -51,8 +51,7 @@ def values(of: Gathered, dimension: str) -> list[str]:
 
 
 def _funnel(of: Gathered) -> Table:
-    status, target = of.status, of.record["pipeline"].get("target", 0)
-    planned = max(status["planned"], target, 1)
+    status = of.status
     played = status["kept"] + status["rejected"]
     steps: list[tuple[str, int, Kind]] = [
         ("tasks planned", status["planned"], "plain"),
@@ -60,9 +59,10 @@ def _funnel(of: Gathered) -> Table:
         ("rolled out", played, "plain"),
         ("kept", status["kept"], "kept"),
     ]
-    if target:
-        steps.append(("kept rows wanted", target, "dead"))
+    planned = status["planned"]
     rows = [(word(name), count(n), share(n, planned, kind)) for name, n, kind in steps]
+    if target := of.record["pipeline"].get("target"):
+        rows.append((word("kept rows wanted"), count(target), Cell("", number=True)))
     return Table("From tasks to kept rows", ("", "n", "of the plan"), tuple(rows))
 
 
