@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trajgen import __version__
+from trajgen.durable import disk_errors, place_bytes
+from trajgen.errors import InputError
 from trajgen.review.report.blocks import Section, percent
 from trajgen.review.report.costs import costs, fidelity, lineage
 from trajgen.review.report.gather import Gathered, gather
@@ -20,6 +22,7 @@ from trajgen.review.report.tooling import tooling
 from trajgen.review.report.variety import diversity, lengths
 from trajgen.review.report.yields import headline, yields
 from trajgen.review.run import Run
+from trajgen.run_record import REPORT
 
 
 def report(run: Run) -> str:
@@ -38,15 +41,16 @@ def report(run: Run) -> str:
     return page(context, list(_sections(of)), {"kept": kept(of), "rejected": rejected(of)})
 
 
-def write_report(run: Run, out: Path) -> int:
-    """Write the page to `out`; its size in bytes. Raises CommitError when the disk fails."""
-    from trajgen.durable import disk_errors, place_bytes
-
-    data = report(run).encode("utf-8", "replace")
-    with disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-    place_bytes(out, data)
-    return len(data)
+def write_report(run: Run, out: Path | None = None) -> Path:
+    """Write the page to `out`, or into the run's folder; where it is. Raises InputError for a
+    folder, CommitError when the disk fails."""
+    target = run.path / REPORT if out is None else out
+    if target.is_dir():
+        raise InputError("is a folder", str(target), "Name a file, such as --out report.html.")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    place_bytes(target, report(run).encode("utf-8", "replace"))
+    return target
 
 
 def _sections(of: Gathered) -> Iterator[Section]:

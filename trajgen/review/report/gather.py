@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from trajgen.records import Json
 from trajgen.review.report.diversity import SAMPLE, Diversity
@@ -42,9 +43,8 @@ def gather(run: Run) -> Gathered:
     found = origin(run)
     deaths = {record["id"]: str(record.get("error", "?")) for record in run.dead()}
     step = max(-(-len(run) // SAMPLE), 1)
-    compared = {
-        row["id"] for index, row in enumerate(run.rows().stream(("id",))) if index % step == 0
-    }
+    ids = (row["id"] for row in run.rows().stream(("id",)))
+    compared = set(islice(ids, 0, None, step))
     planned = _Planned(run, deaths, compared)
     diversity = Diversity(found.seeds, planned.partners)
     tally = Tally()

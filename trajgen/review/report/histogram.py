@@ -26,11 +26,10 @@ def histogram(title: str, unit: str, kept: Counts, rejected: Counts) -> Histogra
     step = _nice((high - low + 1) / BINS)
     low -= low % step
     n = (high - low) // step + 1
-    sides = {"kept": _shares(kept, low, step, n), "rejected": _shares(rejected, low, step, n)}
-    top = max((max(side) for side in sides.values()), default=0) or 1
     line, room = _line(kept, rejected)
-    bins = [*_bars("kept", sides["kept"], -line / top, line, (low, step, unit))]
-    bins += _bars("rejected", sides["rejected"], (room - line) / top, line, (low, step, unit))
+    about = (low, step, unit)
+    bins = [*_bars("kept", _shares(kept, low, step, n), -line, line, about)]
+    bins += _bars("rejected", _shares(rejected, low, step, n), room - line, line, about)
     rows = {"kept": kept, "rejected": rejected}
     table = Table(
         f"{title}: quartiles", ("rows", "n", *QUARTILES),
@@ -68,19 +67,19 @@ def _line(kept: Counts, rejected: Counts) -> tuple[float, float]:
 
 
 def _bars(
-    kind: Kind, shares: list[float], scale: float, line: float, about: tuple[int, int, str]
+    kind: Kind, shares: list[float], reach: float, line: float, about: tuple[int, int, str]
 ) -> Iterable[Bin]:
-    """Bars from `line` up where `scale` is negative, else down."""
+    """Bars from `line` up where `reach` is negative, else down; the longest goes that far."""
     low, step, unit = about
-    width = WIDTH / len(shares)
+    width, most = WIDTH / len(shares), max(shares)
     for at, part in enumerate(shares):
         if part:
-            height = max(abs(part * scale), 0.75)  # what is there is seen
+            height = max(part / most * abs(reach), 0.75)  # what is there is seen
             first = low + at * step
             last = "or more" if at == len(shares) - 1 else f"to {first + step - 1:,}"
             range_ = f"{first:,}" if step == 1 and last != "or more" else f"{first:,} {last}"
             yield Bin(
-                round(at * width + 0.5, 2), round(line - height if scale < 0 else line, 2),
+                round(at * width + 0.5, 2), round(line - height if reach < 0 else line, 2),
                 round(width - 1, 2), round(height, 2), kind,
                 f"{range_} {unit}: {part:.1%} of {kind} rows",
             )  # fmt: skip

@@ -50,7 +50,10 @@ def _codes(of: Gathered) -> Table:
         for code in ordered(of)
     )
     return Table(
-        "Rejected rows by reason", ("reason", "means", "rows", "of tasks done"), tuple(rows)
+        "Rejected rows by reason",
+        ("reason", "means", "rows", "of tasks done"),
+        tuple(rows),
+        wide=True,
     )
 
 
@@ -101,7 +104,7 @@ def _seeds(of: Gathered) -> Iterator[Block]:
     )
     few = f", of those with at least {FEW} tasks" if len(enough) < len(every) else ""
     caption = f"The {len(worst)} seeds with the lowest yield{few}" if worst else "Seeds"
-    yield Table(caption, ("seed", *FATES, "yield", "most frequent reason"), tuple(rows))
+    yield Table(caption, ("seed", *FATES, "yield", "most frequent reason"), tuple(rows), wide=True)
 
 
 def _yield(of: Gathered, seed: str) -> float:

@@ -15,6 +15,7 @@ KEPT = 8
 REJECTED, CODES = 2, 6  # rows of a reason, reasons
 TEXT = 20_000  # characters of one text
 WHOLE = 200_000  # characters of one trajectory
+SHORT = 200  # characters that are never cut
 ITEMS = 200  # of one list or object
 
 
@@ -57,10 +58,10 @@ def cut(trajectory: Trajectory) -> Trajectory:
         trajectory,
         messages=tuple(room.cut(list(trajectory.messages))),
         tools=(),
-        state_initial=None,
-        state_final=None,
         steps=tuple(_step(step, room) for step in trajectory.steps[:ITEMS]),
         scores=room.cut(dict(trajectory.scores or {})),
+        state_initial=room.cut(trajectory.state_initial),
+        state_final=None,
     )
 
 
@@ -74,7 +75,7 @@ def _step(step: Step, room: _Room) -> Step:
 
 
 class _Room:
-    """How many characters may still be shown."""
+    """How many characters may still be shown; short texts always may."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -90,8 +91,7 @@ class _Room:
         return value
 
     def _text(self, text: str) -> str:
-        most = min(TEXT, self.left)
-        short = text[:most]
-        self.left -= len(short)
+        most = max(min(TEXT, self.left), SHORT)
+        self.left -= min(len(text), most)
         left = len(text) - most
-        return f"{short} … [{left:,} more characters]" if left > 0 else short
+        return f"{text[:most]} … [{left:,} more characters]" if left > 0 else text

@@ -21,8 +21,8 @@ HEAD = ("strategy", "rows", "median copy ratio", "calls", "distinct", "in its se
 
 def lengths(of: Gathered) -> Section:
     about = (
-        "Bars above the line are kept rows, bars below it rejected ones, each as shares of their "
-        "own number. The last bar holds all longer ones too."
+        "Bars above the line are kept rows, bars below it rejected ones, each side to a scale of "
+        "its own. The last bar holds all longer ones too."
     )
     found = ((of.tally.lengths[name], *words) for name, words in LENGTHS.items())
     blocks = [histogram(title, unit, sides.kept, sides.rejected) for sides, title, unit in found]
