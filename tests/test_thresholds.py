@@ -122,12 +122,9 @@ def test_a_run_gives_up_at_the_same_shard_however_fast_it_goes(
         reasons = ("too_long",) if task.index >= 100 else ()
         return Outcome(task.id, row(task.id, reasons), f"f-{task.id}")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fake, "_outcome", rejected)
-        played.append(
-            stopped(tmp_path, Play(act=act), 1 + seed, StopConfig(rejected=0.3, after=40))
-        )
-    (collector,) = played
+    monkeypatch.setattr(Fake, "_outcome", outcome)
+    stop = StopConfig(rejected=0.3, after=40)
+    collector = stopped(tmp_path, Play(act=act), 1 + seed, stop)
     assert collector.next_shard == 8  # 160 tasks: 60 rejected are 37.5%; of 140 it were 28.6%
     assert not collector.finished
     told = gave_up(collector, collector.passed)
