@@ -24,6 +24,7 @@ from trajgen.export.where import Where
 from trajgen.export.write import to_table
 from trajgen.exporters import EXPORTERS, Exporter, Source
 from trajgen.records import Reason, Trajectory
+from trajgen.review.run import Run
 from trajgen.run_record import read_record
 from trajgen.shards import COLUMNS
 
@@ -85,6 +86,16 @@ def test_where_is_a_condition_on_columns(run: Path, tmp_path: Path) -> None:
     assert len(ids(export(run, "sharegpt", tmp_path / "b", where=where).path)) == 2
     with pytest.raises(InputError, match="nothing to export"):
         export(run, "trl", tmp_path / "c", where="n_tokens > 1000")
+
+
+def test_where_reads_what_people_said_of_a_row(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [*map(trajectory, range(4))])
+    run = Run.open(folder)
+    run.judge("task-00001", "drop", by="me")
+    run.judge("task-00002", "keep", by="me")
+    kept = ids(export(folder, "trl", tmp_path / "a", where="review != 'drop'").path)
+    assert kept == ["task-00000", "task-00002", "task-00003"]
+    assert ids(export(folder, "trl", tmp_path / "b", where="review = 'keep'").path) == kept[1:2]
 
 
 @pytest.mark.parametrize(

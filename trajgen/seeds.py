@@ -17,7 +17,8 @@ from pydantic import ConfigDict, ValidationError
 
 from trajgen import declared, filters
 from trajgen.config.model import Model
-from trajgen.domains import control_token, load_domain
+from trajgen.control_tokens import token_in
+from trajgen.domains import load_domain, refuse_unsafe
 from trajgen.errors import InputError
 from trajgen.filters.answers import is_failure
 from trajgen.filters.corpus import fingerprint
@@ -26,10 +27,10 @@ from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
 from trajgen.ledger import Ledger
-from trajgen.loading import find
+from trajgen.loading import find, plain_file
 from trajgen.pipeline_file import explain
 from trajgen.pointers import EffectError, overlay
-from trajgen.records import Call, Domain, Json, Message, Seed, Trajectory, calls_of
+from trajgen.records import Call, Domain, Json, Message, Seed, Trajectory, calls_of, cut
 from trajgen.schemas import parse_json
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -113,9 +114,8 @@ def _load(source: str, near: Path | None) -> tuple[Domain, list[Seed], list[dict
         return check_imported(imported.domain, imported.seeds, imported.refused, source)
     folder = find(source, near)
     domain = load_domain(folder)
-    seeds, refused = load_lines(
-        folder / "trajectories.jsonl", domain, name=f"{source}/trajectories.jsonl"
-    )
+    lines = plain_file(folder, "trajectories.jsonl")
+    seeds, refused = load_lines(lines, domain, name=f"{source}/trajectories.jsonl")
     return domain, seeds, refused
 
 
@@ -123,10 +123,11 @@ def check_imported(
     domain: Domain, seeds: tuple[Seed, ...], refused: tuple[dict[str, Json], ...], source: str
 ) -> tuple[Domain, list[Seed], list[dict[str, Json]]]:
     """Imported seeds under the same checks as a folder's."""
+    refuse_unsafe(domain, source)
     good, bad = [], list(refused)
     for number, seed in enumerate(seeds, 1):
         if problem := seed_problem(seed, domain):
-            bad.append({"file": source, "line": number, "reason": problem})
+            bad.append(_refused(source, number, problem))
         else:
             good.append(seed)
     return domain, good, bad
@@ -146,10 +147,14 @@ def load_lines(
             if copy_of != number:
                 problem = f"copies line {copy_of}"
         if problem or seed is None:
-            refused.append({"file": name or str(path), "line": number, "reason": problem})
+            refused.append(_refused(name or str(path), number, problem))
         else:
             seeds.append(seed)
     return seeds, refused
+
+
+def _refused(file: str, line: int, problem: str) -> dict[str, Json]:
+    return {"file": file, "line": line, "reason": cut(problem)}
 
 
 def seed_problem(seed: Seed, domain: Domain) -> str:
@@ -161,6 +166,13 @@ def seed_problem(seed: Seed, domain: Domain) -> str:
         tools=domain.tools,
         state_initial=seed.state,
     )
+    for name, value in (
+        ("state", seed.state),
+        ("goal", list(seed.goal)),
+        ("meta", dict(seed.meta)),
+    ):
+        if token := token_in(value):
+            return f"control_tokens in {name}: {token!r}"
     for reason in filters.check(trajectory, domain):
         return f"{reason.code} at message {reason.at}: {reason.detail}"
     return _state_problem(seed, domain)
@@ -241,8 +253,6 @@ def _shape_problem(entry: SeedLine) -> str:
         if not is_condition(condition):
             known = ", ".join(CONDITIONS)
             return f"goal: a condition is a JSON pointer and one of {known}; found {condition}"
-    if token := control_token(entry.state):
-        return f"control_tokens in state: {token!r}"
     return ""
 
 

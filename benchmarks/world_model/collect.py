@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-ORDER = ("untaught", "result")
+from trajgen.train.recipe import load_recipe
 
 
 def collected(folder: Path) -> dict[str, Any]:
@@ -28,6 +28,24 @@ def collected(folder: Path) -> dict[str, Any]:
         "loss": [[entry["step"], round(entry["loss"], 4)] for entry in log],
         "points": sorted(points, key=lambda point: point["step"]),
     }
+
+
+def shipped(recipe: Path, figures: Path, begun: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The points of an adapter that `recipe` had taught and that was measured by itself:
+    FIGURES/result.json and FIGURES/untaught.json, as `trajgen fidelity --json` prints them;
+    between them those of `begun`, a training of the beginning alone."""
+    config, _ = load_recipe(str(recipe))
+    world = config.data.world
+    if world is None:
+        raise SystemExit(f"{recipe}: teaches no world")
+    points = {point["point"]: point for point in begun["points"]} if begun else {}
+    if last := points.pop("result", None):
+        points[f"step-{last['step']}"] = last
+    for path in sorted(figures.glob("*.json")):
+        seen = world.examples if path.stem == "result" else 0
+        points[path.stem] = {"seen": seen, **json.loads(path.read_text("utf-8"))}
+    ordered = [{**point, "point": name} for name, point in points.items()]
+    return {"name": config.name, "points": sorted(ordered, key=lambda point: point["seen"])}
 
 
 def _step(name: str, last: int) -> int:

@@ -24,12 +24,12 @@ from trajgen.export.choose import (
     everything,
     sample,
 )
-from trajgen.export.parts import Part, Reader, parts_of
+from trajgen.export.parts import REVIEW, Part, Reader, parts_of
 from trajgen.export.where import Where
 from trajgen.export.write import REFUSED, Written, write
 from trajgen.exporters import Exporter, Source, Unfit, View, make_exporter
 from trajgen.exporters.templates import Template
-from trajgen.loading import safe_name
+from trajgen.loading import safe_name, user_path
 from trajgen.plan_file import plan_tasks
 from trajgen.records import Json
 from trajgen.review.run import Run
@@ -69,12 +69,12 @@ def export(
     InputError for what cannot be done so, MachineError when the disk fails or the run is
     damaged.
     """
-    opened, folder = Run.open(run), _new(Path(out).expanduser())
+    opened, folder = Run.open(run), _new(user_path(out))
     splits = [_split(text) for text in split]
-    condition = Where(where, COLUMNS) if where is not None else None
+    condition = Where(where, (*COLUMNS, REVIEW)) if where is not None else None
     named = Template(template) if template else None
     exporter = make_exporter(format, Source(opened, named))
-    parts, reader = parts_of(opened, exporter.rejected), Reader(exporter, named)
+    parts, reader = parts_of(opened, exporter.rejected), Reader(opened, exporter, named)
     picks, left_out = _picks(opened, parts, reader, exporter, condition, splits, n)
     status = opened.status()
     if not status["complete"]:

@@ -9,7 +9,7 @@ import json
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,9 +17,11 @@ import pyarrow as pa
 from trajgen.exporters import Exporter, Unfit
 from trajgen.exporters.templates import Template
 from trajgen.records import Json, Tool, Trajectory
+from trajgen.review.reviews import read_reviews
 from trajgen.review.run import LONG, Run
 from trajgen.shards import COLUMNS, SCHEMA, read_rows
 
+REVIEW = "review"  # what somebody said of a row: keep, drop, flag or, mostly, ""
 UNKNOWN = -1  # tokens of a conversation that the template cannot write
 
 
@@ -44,17 +46,25 @@ def parts_of(run: Run, rejected: bool) -> list[Part]:
 class Reader:
     """Reads what an exporter needs; with a `template` that counts, `n_tokens` is its count."""
 
-    def __init__(self, exporter: Exporter, template: Template | None) -> None:
+    def __init__(self, run: Run, exporter: Exporter, template: Template | None) -> None:
+        self._run = run.path
         unread = set(LONG) - {"messages", *exporter.reads}
         self._reads = [name for name in COLUMNS if name not in unread]
         self._template = template if template and template.counts else None
         self._counted: dict[Part, array[int]] = {}
 
+    @cached_property
+    def _reviews(self) -> dict[str, str]:
+        return {id_: judged.review for id_, judged in read_reviews(self._run).items()}
+
     def table(self, part: Part, columns: Sequence[str]) -> pa.Table:
-        """These columns of all rows of a part, nested ones as lists of text."""
-        rows = list(read_rows(part.path, columns))
-        schema = pa.schema([(name, _stored(SCHEMA.field(name).type)) for name in columns])
-        table = pa.Table.from_pylist(rows, schema=schema)
+        """These columns of all rows of a part, `id` among them, nested ones as lists of text."""
+        stored = [name for name in columns if name != REVIEW]
+        schema = pa.schema([(name, _stored(SCHEMA.field(name).type)) for name in stored])
+        table = pa.Table.from_pylist(list(read_rows(part.path, stored)), schema=schema)
+        if REVIEW in columns:
+            said = [self._reviews.get(str(id_), "") for id_ in table["id"].to_pylist()]
+            table = table.append_column(REVIEW, pa.array(said, pa.string()))
         if self._template is None or "n_tokens" not in columns:
             return table
         at = table.schema.get_field_index("n_tokens")

@@ -11,12 +11,14 @@ import json
 import operator
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
-from trajgen.records import Json, Trajectory
+from trajgen.loading import user_path
+from trajgen.records import Json, Seed, Trajectory
 from trajgen.review.rows import Rows
 
 if TYPE_CHECKING:
@@ -24,8 +26,19 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from matplotlib.figure import Figure
 
+    from trajgen.review.reviews import Judgement, Review
+
 LONG = ("messages", "tools", "steps", "state_initial", "state_final")
 _SHARD = re.compile(r"shards/train-(\d{5,})\.parquet")
+
+
+class Sample(list[Trajectory]):
+    """Trajectories that a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        from trajgen.review.notebook import sample_html
+
+        return sample_html(self)
 
 
 class Run:
@@ -43,10 +56,10 @@ class Run:
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """The run in folder `path`. Raises InputError when that is no run folder."""
-        from trajgen.run_record import existing_run
+        from trajgen.review.origin import remember
 
-        folder = Path(path).expanduser()
-        existing_run(folder)
+        folder = user_path(path)
+        remember(folder)
         return cls(folder, _committed(folder))
 
     def __len__(self) -> int:
@@ -86,12 +99,15 @@ class Run:
 
     def sample(
         self, n: int = 5, rejected: bool = False, reason: str | None = None, seed: int = 0
-    ) -> list[Trajectory]:
-        """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected."""
+    ) -> Sample:
+        """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected.
+
+        In a notebook they show themselves as conversations.
+        """
         rows = self.rows(rejected or reason is not None)
         found = range(len(rows)) if reason is None else _with(reason, rows.column("reasons"))
         drawn = stream("sample", seed).sample(found, min(max(n, 0), len(found)))
-        return [rows[index] for index in sorted(drawn)]
+        return Sample(rows[index] for index in sorted(drawn))
 
     def find(self, id: str) -> Trajectory:
         """The trajectory, kept or rejected, with this id or the only one that begins so.
@@ -110,9 +126,41 @@ class Run:
             return rows[index]
         raise InputError(*self._not_found(id, len(found)))
 
+    def seed_of(self, trajectory: Trajectory) -> Seed:
+        """The seed that a trajectory of this run came from; from then on it is shown beside it.
+
+        An import source is read, which may take minutes. Raises InputError when the seed is
+        not to be had any more.
+        """
+        from trajgen.review.origin import remember, seed_of
+
+        remember(self.path)
+        return seed_of(trajectory)
+
     def rows(self, rejected: bool = False) -> Rows:
         """The kept (or rejected) rows, file by file; a file for each of `numbers`."""
         return self._rejected if rejected else self._kept
+
+    def judge(
+        self, id: str, review: Review | None, note: str = "", by: str | None = None
+    ) -> Judgement | None:
+        """Put down a judgement, keep, drop or flag, on the trajectory that `find` finds by `id`.
+
+        It replaces the one before; None takes it back. `by` is the login name when not given.
+        Raises InputError, CommitError, RunLocked.
+        """
+        from trajgen.review.reviews import judge
+
+        return judge(self.path, self.find(id).id, review, note, by)
+
+    def reviews(self) -> pandas.DataFrame:
+        """One row a judgement as it stands now: id, review, note, by, at."""
+        import pandas
+
+        from trajgen.review.reviews import COLUMNS, read_reviews
+
+        judged = read_reviews(self.path).values()
+        return pandas.DataFrame([asdict(judgement) for judgement in judged], columns=list(COLUMNS))
 
     def yield_table(self) -> pandas.DataFrame:
         """Per strategy: kept, rejected, dead, yield, and rejected rows by reason; then all."""
@@ -145,7 +193,8 @@ class Run:
 
         return run_html(self)
 
-    def _dead_records(self) -> Iterator[dict[str, Json]]:
+    def dead(self) -> Iterator[dict[str, Json]]:
+        """The records of the tasks that could not be run: id, error, message, attempts."""
         for file in self._dead:
             try:
                 yield from [json.loads(line) for line in file.read_bytes().splitlines()]
@@ -158,7 +207,7 @@ class Run:
         """The strategies of the dead tasks; the plan knows them."""
         from trajgen.plan_file import plan_tasks
 
-        dead = {record["id"] for record in self._dead_records()}
+        dead = {record["id"] for record in self.dead()}
         tasks = plan_tasks(self.path) if dead else iter(())
         return [task.strategy for task in tasks if task.id in dead]
 
@@ -166,7 +215,7 @@ class Run:
         where = str(self.path)
         if beginnings:
             return f"{beginnings} ids begin with {id!r}", where, "Give more of the id."
-        for record in self._dead_records():
+        for record in self.dead():
             if record["id"] == id:
                 return f"task {id} is dead: it gave no trajectory", where, json.dumps(record)
         return f"no trajectory has the id {id!r}", where, "`run.frame()` lists the ids."
@@ -174,12 +223,12 @@ class Run:
 
 def _committed(folder: Path) -> list[int]:
     """The numbers of the shards that count, in plan order."""
-    from trajgen.run_record import read_record
+    from trajgen.run_record import read_manifest
     from trajgen.shards import shard_numbers
 
     if not (folder / "manifest.json").exists():
         return shard_numbers(folder)
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None:
         raise MachineError(
             "is damaged", str(folder / "manifest.json"), "`trajgen verify` checks the whole run."
