@@ -35,6 +35,12 @@ _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TOKENIZERS_PARALLELISM": "false",
 }
+# One engine is on one node: what its processes say to each other stays there.
+_ON_LOOPBACK = {
+    "VLLM_HOST_IP": "127.0.0.1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+}
 SHORTEST_ANSWER = 16  # tokens; with less room left in the context a prompt is too long
 
 
@@ -59,7 +65,7 @@ class VllmEngine:
         path = local_path(self.config.model)
         if path != self.config.model:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it is in the cache, whole
-        for name, value in _QUIET.items():
+        for name, value in (_QUIET | _ON_LOOPBACK).items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
         # vLLM keeps a core free for an API server; here there is only our event loop beside it.
