@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class VllmEngine:
         self._llm: Any = None
         self._tokenizer: Any = None
         self._counter: TokenCounter | None = None
+        self._own_tokens: re.Pattern[str] | None = None
         self._max_len = 0
         self._seeded = True
 
@@ -88,7 +90,7 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        from trajgen.engines.tokens import TokenCounter
+        from trajgen.engines.tokens import TokenCounter, own_tokens
 
         if self._adapters:
             self._folders = {name: folder_of(name) for name in self._adapters}
@@ -105,6 +107,7 @@ class VllmEngine:
         if asyncio.iscoroutine(self._tokenizer):
             self._tokenizer = await self._tokenizer
         self._counter = TokenCounter(self._tokenizer)
+        self._own_tokens = own_tokens(self._tokenizer)
 
     def engine_args(self, path: str) -> dict[str, Any]:
         """The settings given to vLLM's `AsyncEngineArgs`."""
@@ -167,6 +170,10 @@ class VllmEngine:
         )
 
     def _prompt(self, request: Request) -> list[int]:
+        for message in request.messages if self._own_tokens else ():
+            if self._own_tokens and (found := self._own_tokens.search(message["content"])):
+                what = f"the prompt would hold {found[0]!r}, a special token of {self.model}"
+                raise RequestError(what, request.id)
         tokens: list[int] = self._tokenizer.apply_chat_template(
             list(request.messages),
             add_generation_prompt=True,
