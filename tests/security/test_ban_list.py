@@ -28,8 +28,10 @@ CALLS = re.compile(
 OFF = {"shell", "trust_remote_code", "allow_pickle"}  # given as False or not at all
 ON = {"weights_only", "use_safetensors"}  # given as True or not at all
 WORDS = ("VLLM_ALLOW_INSECURE_SERIALIZATION", "UnsafeLoader", "FullLoader", "yaml.Loader")
-# Names that become code: written by the user, never by data.
-LOADERS = {"trajgen/loading.py", "trajgen/worlds/tau2/real.py"}
+# Names that become code: the user's, or those of a package for its own modules; never data's.
+LOADERS = {
+    *("trajgen/loading.py", "trajgen/worlds/tau2/real.py", "trajgen/importers/bfcl/data.py"),
+}
 # Only files with one of these words are parsed: parsing all takes seconds.
 SUSPECT = re.compile(
     rf"\b(?:{'|'.join(IMPORTS - {'code'} | OFF | ON)})\b|import code\b|Loader\b|INSECURE"
