@@ -56,6 +56,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
+    "anywidget": {"review/browse/widget"},
     "atif": {"importers/atif"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
@@ -74,6 +75,7 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "review/browse",
     },
     "pydantic": {
         "config",
