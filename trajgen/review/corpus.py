@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trajgen import telemetry
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
 def load(files: Sequence[Path], rows: int) -> Dataset:
     """The rows of `files` in order; `messages`, `tools` and `steps` as lists of JSON values."""
+    telemetry.off()
     from datasets import Dataset, Features, load_dataset
 
     if not rows:
