@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "deadline", "writes", "durable", "lock", "process", "config.*", "config"),
-    ("telemetry", "control_tokens"),
+    ("telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -60,6 +60,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
+    "anywidget": {"review/browse/widget"},
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
@@ -82,6 +83,7 @@ ROOMS = {
         "review/reviews",
         "exporters",
         "export",
+        "review/browse",
     },
     "pydantic": {
         "config",
