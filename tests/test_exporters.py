@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from tests.conversations import TOOLS, calls, result, says, user
 from tests.written_runs import TALK, rejected, trajectory
@@ -17,7 +19,10 @@ from trajgen.loading import load_object
 from trajgen.records import Message, Reason, Trajectory
 
 SOURCE = Source(cast(Any, None))
-VIEW = View("shop", {"train": 8, "eval": 2}, "", 2048)
+VIEWS = (
+    View("shop", {"train": 8, "eval": 2}, "", 2048),
+    View("shop", {"train": 8}, "Qwen/Qwen3-8B", 2048),
+)
 ALONE = ("trl", "trl-unroll", "sharegpt", "swift", "axolotl", "verl", "openai", "atif")
 
 
@@ -203,15 +208,24 @@ def test_text_wants_a_template() -> None:
         make_exporter("text", SOURCE)
 
 
+@pytest.mark.parametrize("view", VIEWS, ids=("split", "whole"))
 @pytest.mark.parametrize("name", EXPORTERS)
-def test_what_comes_with_a_view_names_its_splits_and_is_in_its_language(name: str) -> None:
+def test_what_comes_with_a_view_is_in_its_language_and_names_splits_and_model(
+    name: str, view: View
+) -> None:
     kind: type[Exporter] = load_object(EXPORTERS[name])
-    files = kind.files(cast(Any, None), VIEW)
+    files = kind.files(cast(Any, None), view)
     for file, text in files.items():
         if file.startswith("train."):
             assert "train" in text
             assert "2048" in text
+            assert view.model in text
+            assert ("eval" in text.replace("eval_", "")) == ("eval" in view.splits)
         if file.endswith(".py"):
             compile(text, file, "exec")
         if file.endswith(".json"):
-            json.loads(text)
+            assert len(json.loads(text)) == len(view.splits)
+        if file.endswith(".yaml"):
+            assert isinstance(yaml.safe_load(text), dict)
+        if file.endswith(".sh"):
+            subprocess.run(["bash", "-n"], input=text, text=True, check=True, timeout=60)

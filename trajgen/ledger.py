@@ -117,5 +117,5 @@ def _named(state: Json, path: str, names: Mapping[str, None]) -> Iterator[str]:
     if len(state) > SMALL_COLLECTION:
         return
     for key, value in state.items():
-        if key not in found:
+        if isinstance(value, dict) and key not in found:
             yield from _named(value, join(path, key), names)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
 from typing import Any, TextIO
@@ -15,6 +16,7 @@ from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import user_path
 
 Arguments = argparse.Namespace
+EXPORT_PROCESSES = 8  # at most; each holds a part of the run and, maybe, a tokenizer
 
 
 def _chatter_on_stderr() -> AbstractContextManager[Any]:
@@ -195,6 +197,7 @@ def export(arguments: Arguments) -> None:
         arguments.where,
         arguments.split,
         arguments.template,
+        min(os.cpu_count() or 1, EXPORT_PROCESSES),
         say,
     )
     if done.refused:

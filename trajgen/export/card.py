@@ -60,7 +60,8 @@ def _about(view: Mapping[str, Json], done: Written) -> str:
     if not view["complete"]:
         text += " The run had not ended."
     if done.refused:
-        text += f" The format cannot hold {done.refused:,} more; {code(REFUSED)} says why."
+        n = len(done.refused)
+        text += f" The format cannot hold {n:,} more; {code(REFUSED)} says why."
     return text
 
 

@@ -6,6 +6,7 @@ manifest written last; killed before that, there is no view, and the same comman
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,14 @@ from trajgen.export.choose import (
     everything,
     sample,
 )
-from trajgen.export.parts import REVIEW, Part, Reader, parts_of
+from trajgen.export.crew import Crew, Maker
+from trajgen.export.parts import REVIEW, Part
 from trajgen.export.where import Where
-from trajgen.export.write import REFUSED, Written, write
-from trajgen.exporters import Exporter, Source, Unfit, View, make_exporter
-from trajgen.exporters.templates import Template
+from trajgen.export.write import REFUSED, Written, write_refused
+from trajgen.exporters import Exporter, Unfit, View
 from trajgen.loading import safe_name, user_path
 from trajgen.plan_file import plan_tasks
-from trajgen.records import Json
-from trajgen.review.run import Run
+from trajgen.records import Json, Trajectory
 from trajgen.run_record import FIDELITY, existing_run, read_record, record_bytes
 from trajgen.shards import COLUMNS
 
@@ -60,43 +60,45 @@ def export(
     where: str | None = None,
     split: Sequence[str] = (),
     template: str | None = None,
+    processes: int = 1,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write the kept trajectories of `run` into the new folder `out` as `format`.
 
     Exactly `n` rows; those for which `where`, an SQL condition on columns, holds; whole seeds
-    in each `name=share` of `split`; tokens counted in the chat `template` of a model. Raises
-    InputError for what cannot be done so, MachineError when the disk fails or the run is
-    damaged.
+    in each `name=share` of `split`; tokens counted in the chat `template` of a model. A large
+    run is written by several `processes`, which a script that asks for them has to allow
+    (`if __name__ == "__main__"`). Raises InputError for what cannot be done so, MachineError
+    when the disk fails or the run is damaged.
     """
-    opened, folder = Run.open(run), _new(user_path(out))
-    splits = [_split(text) for text in split]
+    folder, splits = _new(user_path(out)), [_split(text) for text in split]
     condition = Where(where, (*COLUMNS, REVIEW)) if where is not None else None
-    named = Template(template) if template else None
-    exporter = make_exporter(format, Source(opened, named))
-    parts, reader = parts_of(opened, exporter.rejected), Reader(opened, exporter, named)
-    picks, left_out = _picks(opened, parts, reader, exporter, condition, splits, n)
-    status = opened.status()
+    maker = Maker.open(user_path(run), format, template)
+    picks, left_out = _picks(maker, condition, splits, n)
+    status = maker.run.status()
     if not status["complete"]:
         tell("this run has not ended; the view holds what is committed now")
     about = {
         **{key: status[key] for key in ("name", "run_id", "complete")},
         "format": format,
-        "columns": _columns(exporter),
+        "columns": _columns(maker.exporter),
         "where": where,
         "n": n,
         "split": splits,
         "left_out": left_out,
-        "template": template,
-        "counted": bool(named and named.counts),
+        "template": maker.template.name if maker.template else None,
+        "counted": bool(maker.template and maker.template.counts),
         "versions": {"trajgen": __version__},
     }
+    names = [TRAIN, *(name for name, _ in splits)]
+    done = Written(rows=Counter(dict.fromkeys(names, 0)))
     with placed_folder(folder) as temporary:
-        names = [TRAIN, *(name for name, _ in splits)]
-        done = write(temporary, parts, picks, names, reader, exporter)
-        _refuse_empty(done, names, exporter, opened.path)
-        _finish(temporary, opened, exporter, named, about, done)
-    return Exported(folder, dict(done.rows), dict(done.trajectories), done.refused, left_out)
+        for part in Crew(maker, format, template, processes).write(temporary, picks, names):
+            done.add(part)
+        _refuse_empty(done, maker)
+        write_refused(temporary, done)
+        _finish(temporary, maker, about, done)
+    return Exported(folder, dict(done.rows), dict(done.trajectories), len(done.refused), left_out)
 
 
 def _new(folder: Path) -> Path:
@@ -123,30 +125,25 @@ def _split(text: str) -> Split:
 
 
 def _picks(
-    run: Run,
-    parts: Sequence[Part],
-    reader: Reader,
-    exporter: Exporter,
-    where: Where | None,
-    splits: Sequence[Split],
-    n: int | None,
+    maker: Maker, where: Where | None, splits: Sequence[Split], n: int | None
 ) -> tuple[dict[int, list[Pick]], int]:
     """What goes where, by part, and how many trajectories stand between two splits."""
-    partners = {t.id: t.partner for t in plan_tasks(run.path) if t.partner} if splits else {}
-    found = candidates(parts, reader, where, partners)
+    run, reader = maker.run.path, maker.reader
+    partners = {t.id: t.partner for t in plan_tasks(run) if t.partner} if splits else {}
+    found = candidates(maker.parts, reader, where, partners)
     if not found:
         why = "No trajectory fulfils --where." if where else "The run has kept none yet."
-        raise InputError("there is nothing to export", str(run.path), why)
+        raise InputError("there is nothing to export", str(run), why)
     of = assigned(found, splits)
 
     def count(part: Part, rows: Sequence[int]) -> list[int]:
-        return [_size(exporter, made) for made in reader.trajectories(part, rows)]
+        return [_size(maker.exporter, made) for made in reader.trajectories(part, rows)]
 
-    picks = everything(found, of) if n is None else sample(found, of, n, parts, count)
+    picks = everything(found, of) if n is None else sample(found, of, n, maker.parts, count)
     return picks, of.count(NONE)
 
 
-def _size(exporter: Exporter, trajectory: Json) -> int:
+def _size(exporter: Exporter, trajectory: Trajectory) -> int:
     """How many rows a trajectory becomes; none where the format cannot hold it."""
     try:
         return sum(1 for _ in exporter.rows(trajectory))
@@ -154,39 +151,35 @@ def _size(exporter: Exporter, trajectory: Json) -> int:
         return 0
 
 
-def _refuse_empty(done: Written, names: Sequence[str], exporter: Exporter, run: Path) -> None:
+def _refuse_empty(done: Written, maker: Maker) -> None:
+    where = str(maker.run.path)
     if not done.rows.total():
-        raise InputError(f"there is nothing to export: {exporter.without_rows}", str(run))
-    for name in names:
-        if not done.rows[name]:
+        raise InputError(f"there is nothing to export: {maker.exporter.without_rows}", where)
+    for name, rows in done.rows.items():
+        if not rows:
             fix = "Ask for more rows, or give it a larger share."
-            raise InputError(f"the split {name!r} would be empty", str(run), fix)
+            raise InputError(f"the split {name!r} would be empty", where, fix)
 
 
-def _finish(
-    folder: Path,
-    run: Run,
-    exporter: Exporter,
-    template: Template | None,
-    about: Mapping[str, Json],
-    done: Written,
-) -> None:
+def _finish(folder: Path, maker: Maker, about: Mapping[str, Json], done: Written) -> None:
     """Write what stands beside the rows: what trains on them, the card, the manifest."""
     length = max(SHORTEST, 1 << max(done.longest - 1, 0).bit_length())
-    model = template.model if template else ""
-    files = exporter.files(View(about["name"], dict(done.rows), model, length))
+    model = maker.template.model if maker.template else ""
+    files = maker.exporter.files(View(about["name"], dict(done.rows), model, length))
+    run = maker.run.path
     found = {
-        "record": existing_run(run.path),
-        "status": run.status(),
-        "fidelity": (read_record(run.path / FIDELITY) or {}).get("figures"),
+        "record": existing_run(run),
+        "status": maker.run.status(),
+        "fidelity": (read_record(run / FIDELITY) or {}).get("figures"),
     }
     for name, text in {**files, README: card(about, done, found, files)}.items():
-        (folder / safe_name(name)).write_text(text, "utf-8")
+        (folder / safe_name(name)).write_text(text, "utf-8", errors="replace")
     names = [*files, README, *([REFUSED] if done.refused else [])]
     entries = {name: _entry(folder / name) for name in names}
     counts = {"rows": dict(done.rows), "trajectories": dict(done.trajectories)}
-    manifest = {**about, **counts, "refused": done.refused, "files": {**done.files, **entries}}
-    (folder / MANIFEST).write_bytes(record_bytes(manifest))
+    manifest = {**about, **counts, "refused": len(done.refused)}
+    data = record_bytes({**manifest, "files": {**done.files, **entries}})
+    (folder / MANIFEST).write_bytes(data)
 
 
 def _entry(path: Path) -> dict[str, Json]:

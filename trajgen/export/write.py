@@ -28,7 +28,8 @@ _TABLE = 256  # rows that are Python objects at once
 
 @dataclass(slots=True)
 class Written:
-    """What a view holds: rows and trajectories by split, tokens by power of two, licences."""
+    """What was written: rows and trajectories by split, tokens by power of two, licences, and
+    the trajectories that the format cannot hold, each as {"id", "reason"}."""
 
     rows: Counter[str] = field(default_factory=Counter)
     trajectories: Counter[str] = field(default_factory=Counter)
@@ -37,10 +38,11 @@ class Written:
     licenses: Counter[str] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
     longest: int = 0
-    refused: int = 0
+    refused: list[dict[str, Json]] = field(default_factory=list)
     files: dict[str, dict[str, Json]] = field(default_factory=dict)
 
     def count(self, split: str, trajectory: Trajectory, rows: int) -> None:
+        """Note a trajectory that became `rows` rows."""
         self.rows[split] += rows
         self.trajectories[split] += 1
         self.seeds.setdefault(split, set()).add(trajectory.seed_id)
@@ -49,38 +51,49 @@ class Written:
         self.strategies[trajectory.strategy] += 1
         self.longest = max(self.longest, trajectory.n_tokens)
 
+    def add(self, part: Written) -> None:
+        """Note what was written of another part."""
+        for name in ("rows", "trajectories", "tokens", "licenses", "strategies"):
+            getattr(self, name).update(getattr(part, name))
+        for split, seeds in part.seeds.items():
+            self.seeds.setdefault(split, set()).update(seeds)
+        self.longest = max(self.longest, part.longest)
+        self.refused += part.refused
+        self.files.update(part.files)
 
-def write(
+
+def write_part(
     folder: Path,
-    parts: Sequence[Part],
-    picks: Mapping[int, Sequence[Pick]],
+    part: Part,
+    picks: Sequence[Pick],
     splits: Sequence[str],
     reader: Reader,
     exporter: Exporter,
 ) -> Written:
-    """Write the picked trajectories part by part, and those that the format cannot hold into
-    `refused.jsonl`. Raises CommitError when a row does not fit the exporter's schema."""
-    done = Written(rows=Counter(dict.fromkeys(splits, 0)))
-    with open(folder / REFUSED, "w", encoding="utf-8") as refused:
-        for number, chosen in sorted(picks.items()):
-            rows = [_Rows(exporter.schema, parts[number].name) for _ in splits]
-            found = reader.trajectories(parts[number], [pick.row for pick in chosen])
-            for pick, trajectory in zip(chosen, found, strict=True):
-                try:
-                    made = list(exporter.rows(trajectory))
-                except Unfit as why:
-                    done.refused += 1
-                    refused.write(_line({"id": trajectory.id, "reason": str(why)}))
-                    continue
-                made = made if pick.limit == ALL else made[: pick.limit]
-                if made:
-                    rows[pick.split].add(made)
-                    done.count(splits[pick.split], trajectory, len(made))
-            for split, part in zip(splits, rows, strict=True):
-                part.write(folder / split, done)
-    if not done.refused:
-        (folder / REFUSED).unlink()
+    """Write the picked trajectories of one part. Raises CommitError when a row does not fit the
+    exporter's schema."""
+    done, rows = Written(), [_Rows(exporter.schema, part.name) for _ in splits]
+    found = reader.trajectories(part, [pick.row for pick in picks])
+    for pick, trajectory in zip(picks, found, strict=True):
+        try:
+            made = list(exporter.rows(trajectory))
+        except Unfit as why:
+            done.refused.append({"id": trajectory.id, "reason": str(why)})
+            continue
+        made = made if pick.limit == ALL else made[: pick.limit]
+        if made:
+            rows[pick.split].add(made)
+            done.count(splits[pick.split], trajectory, len(made))
+    for split, written in zip(splits, rows, strict=True):
+        written.write(folder / split, done)
     return done
+
+
+def write_refused(folder: Path, done: Written) -> None:
+    """Write `refused.jsonl`, if there is anything to tell."""
+    if done.refused:
+        text = "".join(map(_line, done.refused))
+        (folder / REFUSED).write_text(text, "utf-8", errors="replace")
 
 
 class _Rows:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trajgen import telemetry
 from trajgen.engines.tokens import TokenCounter, load_tokenizer
 from trajgen.errors import InputError
 from trajgen.exporters import Unfit
@@ -23,7 +24,7 @@ class Template:
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = Path(name).name if Path(name).exists() else name  # no path goes into a view
         self.counts = not name.endswith(".jinja")
         self.model = name if self.counts else ""
         self._tokenizer: Any = load_tokenizer(local_path(name)) if self.counts else _Bare(name)
@@ -60,6 +61,7 @@ class _Bare:
     def apply_chat_template(
         self, messages: list[Message], tools: list[Tool] | None, tokenize: bool, **values: Any
     ) -> str:
+        telemetry.off()
         from transformers.utils.chat_template_utils import render_jinja_template
 
         rendered, _ = render_jinja_template(

@@ -3,6 +3,10 @@
 pandas, which verl reads with, fills absent keys with nulls, and no column can hold the
 arguments of different tools as dicts without lending each the keys of the others. So
 arguments and tools are JSON text, and `trajectories.py` gives verl the messages as they were.
+
+verl writes each message in the chat template alone, and stops where the whole would be written
+otherwise, as Qwen's template does with the answers to parallel calls, unless it is told to
+ignore that.
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ torchrun --nproc_per_node=1 -m verl.trainer.sft_trainer \\
   model.path={model} \\
   data.train_files="[$(ls train/*.parquet | paste -sd,)]" \\
 {evaluated}  data.custom_cls.path=trajectories.py data.custom_cls.name=Trajectories \\
-  data.max_length={max_length} \\
+  data.max_length={max_length} data.ignore_input_ids_mismatch=True \\
   trainer.project_name={name} trainer.experiment_name=sft
 """
 
@@ -76,11 +80,14 @@ class Verl(Exporter):
         }
 
     def files(self, view: View) -> Mapping[str, str]:
-        others = [split for split in view.splits if split != "train"]
-        evaluated = f'  data.val_files="[$(ls {others[0]}/*.parquet | paste -sd,)]" \\\n'
+        others = [
+            f'  data.val_files="[$(ls {split}/*.parquet | paste -sd,)]" \\\n'
+            for split in view.splits
+            if split != "train"
+        ]
         train = _TRAIN.format(
             model=json.dumps(view.model or "Qwen/Qwen2.5-7B-Instruct"),
-            evaluated=evaluated if others else "",
+            evaluated="".join(others[:1]),
             name=view.name,
             max_length=view.max_length,
         )
