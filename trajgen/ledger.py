@@ -112,7 +112,8 @@ def _replace(state: Json, path: str, new: Json, total: int) -> tuple[Json, int]:
 def _named(state: Json, path: str, names: Mapping[str, None]) -> Iterator[str]:
     if not isinstance(state, dict):
         return
-    found = [name for name in names if name in state and not is_large(state[name])]
+    known = state.keys() & names.keys()
+    found = [name for name in names if name in known and not is_large(state[name])] if known else []
     yield from (join(path, name) for name in found)
     if len(state) > SMALL_COLLECTION:
         return
