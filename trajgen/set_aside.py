@@ -1,5 +1,7 @@
-"""Files taken out of a run and kept: damaged ones in corrupt/, those beyond its end in
-logs/surplus/. What lies there already is never overwritten.
+"""Files taken out of a run and kept.
+
+Damaged ones lie in corrupt/, those beyond its end in logs/surplus/; what lies there already
+is never overwritten.
 
 Crash rule: of a shard the kept rows go first: that undoes the commit.
 """
