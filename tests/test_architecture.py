@@ -68,6 +68,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
+    "anywidget": {"review/browse/widget"},
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
@@ -87,6 +88,7 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "review/browse",
     },
     "pydantic": {
         "config",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trajgen.errors import InputError
 from trajgen.importers import columns, hub, import_source, is_source
+from trajgen.importers.opening import is_corpus, open_corpus
 from trajgen.importers.problem import Problem
-from trajgen.importers.rows import Corpus, corpus_at, files_in, is_corpus, open_corpus
+from trajgen.importers.rows import Corpus, corpus_at, files_in
 from trajgen.importers.rows import Row as Found
 from trajgen.loading import find
 from trajgen.records import Domain, Trajectory
