@@ -14,7 +14,7 @@ import pytest
 from tests.crash.small_run import open_run, result
 from tests.small_pipeline import write_pipeline
 from tests.test_dispatch import Play, run
-from trajgen import cli, dispatch, pipeline, shards, writes
+from trajgen import cli, shards, writes
 from trajgen.deadline import awaited_within, done_within
 from trajgen.errors import CommitError, MachineError, RunLocked
 from trajgen.run_folder import RunFolder
@@ -78,7 +78,7 @@ def hangs_at(monkeypatch: pytest.MonkeyPatch, gate: threading.Event, number: int
 def test_a_commit_that_hangs_ends_the_run_and_names_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
-    monkeypatch.setattr(dispatch, "COMMIT_LIMIT_S", 0.2)
+    monkeypatch.setattr(writes, "LIMIT_S", 0.2)
     monkeypatch.setattr(writes, "END_S", 0.1)
     hangs_at(monkeypatch, gate, 1)
     play = Play()
@@ -103,8 +103,7 @@ def test_a_manifest_that_hangs_ends_the_command(
     gate: threading.Event,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(dispatch, "COMMIT_LIMIT_S", 0.2)
-    monkeypatch.setattr(pipeline, "COMMIT_LIMIT_S", 0.2)
+    monkeypatch.setattr(writes, "LIMIT_S", 0.2)
     monkeypatch.setattr(writes, "END_S", 0.1)
     monkeypatch.setattr(RunFolder, "_finish", lambda *_: gate.wait())
     out = tmp_path / "run"

@@ -10,6 +10,7 @@ Crash rule: nothing here is written; what is not committed is owed when the driv
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,20 +20,21 @@ from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
-from trajgen.deadline import awaited_within
-from trajgen.errors import CommitError, EngineDead, InputError, MachineError
+from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.records import Task, cut
 from trajgen.roll_call import believed
 from trajgen.shards import shard_path
 from trajgen.worker import Outcome, Report
+from trajgen.writes import written_aside
 
 EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
 CLOSE_LIMIT_S = 30.0  # for a worker to stop what it started
-COMMIT_LIMIT_S = 600.0  # after which the disk counts as hung
 FATAL_ALONE = 2  # deaths of the engine with only this task in play
 TIMEOUTS = 3  # tries of a task that does not end in time
 APART = 16  # struck tasks that are tried before one that was fatal alone is tried again
 SHRINK = 8  # how much smaller each next group of struck tasks is
+
+_log = logging.getLogger("trajgen")
 
 
 class Handle(Protocol):
@@ -182,14 +184,14 @@ class Dispatch:
         """Commit what is whole now, and wake the workers that wait for it."""
         async with self._committing:  # one at a time, whichever worker completes a shard
             while self.collector.whole:
-                await awaited_within(COMMIT_LIMIT_S, self._commit_next, hung(self._shard()))
+                await written_aside(self._next_shard(), self._commit_next)
         self._news.set()
 
     def _commit_next(self) -> None:
         self.collector.commit_next()
         self.changed(self)
 
-    def _shard(self) -> Path:
+    def _next_shard(self) -> Path:
         return shard_path(self.collector.folder.path, self.collector.next_shard)
 
     def _end(self, task: Task, outcome: Outcome) -> None:
@@ -220,6 +222,7 @@ class Dispatch:
         """Give the tasks of a lost worker back, with a strike each."""
         self._lost_in_a_row += 1
         lost = list(live.tasks.values())
+        _log.warning("a worker was lost (%s); %d tasks are tried again", error.what, len(lost))
         if self._lost_in_a_row > self.restarts * len(self.workers):
             raise MachineError(
                 f"the engine was lost {self._lost_in_a_row} times without one task done in "
@@ -271,12 +274,3 @@ class Dispatch:
     def _room(self) -> bool:
         first_open = self.collector.next_shard * self.collector.shard_rows
         return self._next is not None and self._next.index < first_open + self.window
-
-
-def hung(path: Path) -> CommitError:
-    """The error of a disk that does not answer."""
-    return CommitError(
-        f"not written within {COMMIT_LIMIT_S:g} s: the disk does not answer",
-        str(path),
-        "Committed shards are safe; mend the disk and run the same command again.",
-    )

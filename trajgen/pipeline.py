@@ -24,7 +24,7 @@ from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
 from trajgen.deadline import done_within
-from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
+from trajgen.dispatch import Dispatch
 from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
@@ -42,6 +42,7 @@ from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import check_world
 from trajgen.worker import Job
+from trajgen.writes import written
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
@@ -185,8 +186,8 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
     if collector.finished:
-        last, where = collector.next_shard - 1, folder.path / "manifest.json"
-        done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(where))
+        last = collector.next_shard - 1
+        written(folder.path / "manifest.json", lambda: folder.finish(last))
     if (passed := collector.passed) is not None:
         raise gave_up(collector, passed)
 
