@@ -107,7 +107,7 @@ def test_a_manifest_that_hangs_ends_the_command(
     monkeypatch.setattr(writes, "END_S", 0.1)
     monkeypatch.setattr(RunFolder, "_finish", lambda *_: gate.wait())
     out = tmp_path / "run"
-    assert cli.main(["run", str(write_pipeline(tmp_path)), "--out", str(out)]) == 3
+    assert cli.main(["run", str(write_pipeline(tmp_path)), "--out", str(out), "--limit", "2"]) == 3
     told = capsys.readouterr().err.splitlines()[-2:]
     assert told[0].startswith(f"trajgen: {out / 'manifest.json'}: not written within 0.2 s")
     assert "run the same command again" in told[1]

@@ -55,7 +55,7 @@ def every_line_has_an_end(tmp_path: Path, domain: str, count: int, seed: int) ->
 
 
 def test_mutated_seed_lines(tmp_path: Path) -> None:
-    assert every_line_has_an_end(tmp_path, "household", 200, 1) < 200
+    assert every_line_has_an_end(tmp_path, "household", 80, 1) < 80
 
 
 @pytest.mark.slow
