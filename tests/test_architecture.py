@@ -23,7 +23,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
     ("errors", "ids", "records"),
-    ("loading", "loop", "durable", "lock", "process", "config.*", "config"),
+    ("loading", "loop", "durable", "lock", "scratch", "process", "config.*", "config"),
     ("pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
@@ -33,7 +33,7 @@ LAYERS = (
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
     ("collect", "dispatch"),
-    ("cluster",),
+    ("cluster.*", "cluster"),
     ("review", "review.*"),
     (
         "fidelity",
@@ -65,6 +65,7 @@ ROOMS = {
     "numpy": {"sketches"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
+    "psutil": {"process"},
     "py4j": {"worlds/scienceworld"},
     "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
     "pydantic": {

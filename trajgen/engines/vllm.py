@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trajgen.config.engine import EngineConfig
-from trajgen.engines import Completion, Request
+from trajgen.engines import Completion, Request, leash
 from trajgen.engines.adapters import RANKS, folder_of, rank, room
 from trajgen.errors import (
     EngineDead,
@@ -65,6 +65,8 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
         # vLLM keeps a core free for an API server; here there is only our event loop beside it.
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # forks load no plugin
+        leash.hold()
         try:
             await self._load(path)
         except ImportError as error:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from trajgen.models import local_path
 from trajgen.pipeline import open_pipeline
 from trajgen.records import Json
 from trajgen.run_record import record_bytes
+from trajgen.scratch import scratch
 from trajgen.train.recipe import EvaluateConfig, Recipe
 
 LIMIT_S = 6 * 3600
@@ -94,8 +94,8 @@ class Evaluation:
         if weights is None or not (weights / "adapter_config.json").is_file():
             yield self.recipe.model if weights is None else str(weights)
             return
-        with tempfile.TemporaryDirectory(prefix="trajgen-merged-") as scratch:
-            merged = Path(scratch) / "model"
+        with scratch() as folder:
+            merged = folder / "model"
             merge(Path(local_path(self.recipe.model)), weights, merged)
             yield str(merged)
 
