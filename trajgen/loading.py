@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from pathlib import Path
+import stat
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trajgen.errors import InputError
@@ -32,6 +33,41 @@ def safe_name(name: str) -> str:
             fix="Use letters, digits, dot, dash and underscore, at most 100, not first a dot.",
         )
     return name
+
+
+def at_home(home: Path, name: str) -> Path:
+    """The path of `name`, which data gave, in the folder `home`.
+
+    Raises InputError for one that leads out of it: absolute, with `..`, or by a link.
+    """
+    parts = PurePosixPath(name)
+    if not parts.parts or "\0" in name or parts.is_absolute() or ".." in parts.parts:
+        raise InputError(f"{name!r} is no name inside this folder", str(home))
+    path = home / parts
+    try:
+        inside = path.resolve().is_relative_to(home.resolve())
+    except (OSError, RuntimeError) as error:  # links in a circle, a name that is too long
+        raise InputError(f"cannot be looked at ({error})", str(path)) from error
+    if not inside:
+        raise InputError(
+            "is a link out of its folder", str(path), "Put the file itself there: cp -L copies it."
+        )
+    return path
+
+
+def plain_file(home: Path, name: str) -> Path:
+    """`at_home` for a file that is read: where one is there, it has to be a plain file.
+
+    Raises InputError for a device, a pipe or a folder, which could be read without end.
+    """
+    path = at_home(home, name)
+    try:
+        plain = stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # it is not there: whoever reads it says so
+        return path
+    if not plain:
+        raise InputError("cannot be read: it is no plain file", str(path))
+    return path
 
 
 def shipped(folder: str) -> Path:

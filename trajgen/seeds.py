@@ -26,7 +26,7 @@ from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
 from trajgen.ledger import Ledger
-from trajgen.loading import find
+from trajgen.loading import find, plain_file
 from trajgen.pipeline_file import explain
 from trajgen.pointers import EffectError, overlay
 from trajgen.records import Call, Domain, Json, Message, Seed, Trajectory, calls_of
@@ -113,9 +113,8 @@ def _load(source: str, near: Path | None) -> tuple[Domain, list[Seed], list[dict
         return check_imported(imported.domain, imported.seeds, imported.refused, source)
     folder = find(source, near)
     domain = load_domain(folder)
-    seeds, refused = load_lines(
-        folder / "trajectories.jsonl", domain, name=f"{source}/trajectories.jsonl"
-    )
+    lines = plain_file(folder, "trajectories.jsonl")
+    seeds, refused = load_lines(lines, domain, name=f"{source}/trajectories.jsonl")
     return domain, seeds, refused
 
 

@@ -20,7 +20,8 @@ from trajgen.run_record import (
     FIDELITY,
     existing_run,
     quarantined,
-    read_record,
+    read_manifest,
+    refuse_links,
     shard_rows,
     totals,
 )
@@ -50,6 +51,7 @@ def verify(folder: Path) -> list[Problem]:
 
     Raises InputError when `folder` holds no run.
     """
+    refuse_links(folder)
     try:
         run = existing_run(folder)
     except InputError:
@@ -178,7 +180,7 @@ def _is_underway(path: Path, complete: bool) -> bool:
 def _manifest(folder: Path, run: dict[str, Any], infos: dict[int, ShardInfo]) -> Iterator[Problem]:
     if not (folder / "manifest.json").exists():
         return
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None:
         yield _problem("manifest.json", "is damaged")
         return

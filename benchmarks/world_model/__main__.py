@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.world_model import plot, tables
-from benchmarks.world_model.collect import collected
+from benchmarks.world_model.collect import collected, continued
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, FOLDER = DOCS / "world-model.md", DOCS / "world-model"
@@ -20,12 +20,16 @@ def main() -> int:
     """Exit code 2 when a folder holds no figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.world_model")
     parser.add_argument("folders", nargs="*", type=Path, metavar="TRAINING FOLDER")
+    parser.add_argument("--adapter", nargs=2, type=Path, metavar=("RECIPE", "FIGURES"))
     FOLDER.mkdir(exist_ok=True)
-    for folder in parser.parse_args().folders:
+    asked = parser.parse_args()
+    for folder in asked.folders:
         if not (folder / "figures").is_dir():
             sys.stderr.write(f"{folder}: no figures; the recipe has to say `evaluate`\n")
             return 2
         found = collected(folder)
+        if asked.adapter:
+            found = continued(found, *asked.adapter)
         (FOLDER / f"{found['name']}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     known = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
     for name, found in known.items():

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-ORDER = ("untaught", "result")
+from trajgen.train.recipe import load_recipe
 
 
 def collected(folder: Path) -> dict[str, Any]:
@@ -27,6 +27,28 @@ def collected(folder: Path) -> dict[str, Any]:
         "minutes": round(sum(entry["seconds"] for entry in log) / 60, 1),
         "loss": [[entry["step"], round(entry["loss"], 4)] for entry in log],
         "points": sorted(points, key=lambda point: point["step"]),
+    }
+
+
+def continued(begun: dict[str, Any], recipe: Path, figures: Path) -> dict[str, Any]:
+    """The points of `begun`, and after them those of an adapter that `recipe` had taught and
+    that was measured by itself: FIGURES/result.json and perhaps FIGURES/untaught.json, as
+    `trajgen fidelity --json` prints them."""
+    config, _ = load_recipe(str(recipe))
+    world = config.data.world
+    if world is None:
+        raise SystemExit(f"{recipe}: teaches no world")
+    points = {point["point"]: point for point in begun["points"]}
+    last = points.pop("result")
+    points[f"step-{last['step']}"] = last
+    for path in sorted(figures.glob("*.json")):
+        seen = world.examples if path.stem == "result" else 0
+        points[path.stem] = {"seen": seen, **json.loads(path.read_text("utf-8"))}
+    ordered = [{**point, "point": name} for name, point in points.items()]
+    return {
+        "name": config.name,
+        "begun": begun["name"],
+        "points": sorted(ordered, key=lambda point: point["seen"]),
     }
 
 

@@ -172,12 +172,12 @@ class Run:
 
 def _committed(folder: Path) -> list[int]:
     """The numbers of the shards that count, in plan order."""
-    from trajgen.run_record import read_record
+    from trajgen.run_record import read_manifest
     from trajgen.shards import shard_numbers
 
     if not (folder / "manifest.json").exists():
         return shard_numbers(folder)
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None:
         raise MachineError(
             "is damaged", str(folder / "manifest.json"), "`trajgen verify` checks the whole run."
