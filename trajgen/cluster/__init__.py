@@ -22,12 +22,13 @@ from trajgen.config import ClusterConfig, Pipeline
 from trajgen.config.engine import EngineConfig
 from trajgen.dispatch import Handle
 from trajgen.engines import Engine, make_engine
+from trajgen.engines.watched import WatchedEngine
 from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.models import local_path
 from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 PLACE_S = 60.0  # for Ray to find room for an actor, over what its engines may take to start
 Hire = Callable[[int], Handle]
 
@@ -44,7 +45,10 @@ def check(pipeline: Pipeline) -> None:
 
 def make_local_engines(pipeline: Pipeline) -> dict[str, Engine]:
     """Every engine of the pipeline, in this process."""
-    return {name: make_engine(c, adapters(pipeline, name)) for name, c in pipeline.engines.items()}
+    return {
+        name: WatchedEngine(make_engine(config, adapters(pipeline, name)), config)
+        for name, config in pipeline.engines.items()
+    }
 
 
 def n_workers(pipeline: Pipeline) -> int:
