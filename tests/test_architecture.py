@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "durable", "lock", "scratch", "process", "config.*", "config"),
-    ("pipeline_file", "prompts", "merging", "models", "script"),
+    ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
@@ -67,7 +67,7 @@ ROOMS = {
     "peft": {"merging", "train/sft"},
     "psutil": {"process"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
+    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows", "review/reviews"},
     "pydantic": {
         "config",
         "pipeline_file",
@@ -86,7 +86,7 @@ ROOMS = {
     "transformers": {"merging", "models", "engines/tokens", "train/sft"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"pipeline_file", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

@@ -18,7 +18,8 @@ from trajgen.declared import problems as declared_problems
 from trajgen.errors import InputError
 from trajgen.filters.text import find_control_token
 from trajgen.loading import plain_file
-from trajgen.pipeline_file import explain, read_yaml
+from trajgen.pipeline_file import explain
+from trajgen.plain_yaml import read_yaml
 from trajgen.pointers import scalars
 from trajgen.records import Domain, Json, ToolKind
 from trajgen.schemas import parse_json, tool_problems

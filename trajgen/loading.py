@@ -29,7 +29,7 @@ def safe_name(name: str) -> str:
     """`name` if it can be one folder or file name. Raises InputError otherwise."""
     if not _SAFE.fullmatch(name):
         raise InputError(
-            f"{name!r} cannot name a folder",
+            f"{name[:200]!r} cannot name a folder",
             fix="Use letters, digits, dot, dash and underscore, at most 100, not first a dot.",
         )
     return name
@@ -76,19 +76,38 @@ def shipped(folder: str) -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / folder
 
 
+def user_path(path: str | Path) -> Path:
+    """`path` as a user means it, `~` as their home. Raises InputError when there is none, or
+    for a character that no path has."""
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError("there is no such home folder", str(path), "Write it out.") from error
+    if "\0" in str(path):
+        raise InputError("no path holds a NUL character", repr(str(path)))
+    return found
+
+
 def find(path: str, near: Path | None = None) -> Path:
     """`path` as a user means it: from here, beside `near`, or among what is shipped.
 
     Raises InputError naming the places looked at.
     """
-    given = Path(path).expanduser()
+    given = user_path(path)
     places = [given]
     if not given.is_absolute():
         if near is not None:
             places += [near / given, near.parent / given]
         places.append(shipped("seeds").parent / given)
     for place in places:
-        if place.exists():
+        if _there(place):
             return place
     looked = ", ".join(str(place) for place in places)
     raise InputError("no such file or folder", str(path), f"Looked at: {looked}")
+
+
+def _there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False

@@ -26,7 +26,7 @@ from trajgen.dispatch import Dispatch
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
-from trajgen.loading import find
+from trajgen.loading import find, user_path
 from trajgen.loop import run_to_end
 from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
@@ -155,7 +155,7 @@ def run(
     loaded = load(path, overrides, limit)
     loaded.check()
     pipeline = loaded.pipeline
-    target = Path("runs") / pipeline.name if out is None else Path(out).expanduser()
+    target = Path("runs") / pipeline.name if out is None else user_path(out)
     tasks = plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
     quarantine = loaded.seeds.quarantined
     with RunFolder.create_or_open(target, loaded.record(), tasks, quarantine) as folder:

@@ -9,10 +9,10 @@ import argparse
 import json
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 from trajgen.errors import CheckFailed, InputError
+from trajgen.loading import user_path
 
 Arguments = argparse.Namespace
 
@@ -82,7 +82,7 @@ def fidelity(arguments: Arguments) -> None:
         )
     _print(json.dumps(found.figures) if arguments.json else table(found.figures))
     if arguments.plot:
-        save_plot(found.figures, Path(arguments.plot))
+        save_plot(found.figures, user_path(arguments.plot))
     found.check()
 
 
@@ -127,9 +127,10 @@ def seeds_check(arguments: Arguments) -> None:
 def seeds_import(arguments: Arguments) -> None:
     from trajgen.importers import import_source, refuse_filled, write_domain
 
-    refuse_filled(Path(arguments.out))  # before minutes of reading
+    out = user_path(arguments.out)
+    refuse_filled(out)  # before minutes of reading
     imported = import_source(arguments.source)
-    write_domain(imported, Path(arguments.out))
+    write_domain(imported, out)
     for entry in imported.refused:
         say(f"{entry['file']}:{entry['line']}: {entry['reason']}")
     _print(f"{len(imported.seeds)} seeds in {arguments.out}, {len(imported.refused)} refused")
@@ -139,14 +140,14 @@ def status(arguments: Arguments) -> None:
     from trajgen.review.summary import status_lines
     from trajgen.status import status
 
-    now = status(Path(arguments.run))
+    now = status(user_path(arguments.run))
     _print(json.dumps(now) if arguments.json else status_lines(now))
 
 
 def verify(arguments: Arguments) -> None:
     from trajgen.verify import verify
 
-    problems = verify(Path(arguments.run))
+    problems = verify(user_path(arguments.run))
     if arguments.json:
         _print(json.dumps({"ok": not problems, "problems": problems}))
     else:
@@ -185,7 +186,7 @@ def filter(arguments: Arguments) -> None:
         from trajgen.loading import find
 
         domain = load_domain(find(arguments.domain))
-    out = Path(arguments.out) if arguments.out else None
+    out = user_path(arguments.out) if arguments.out else None
     totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
     _print(json.dumps(totals) if arguments.json else _filtered(totals))
 

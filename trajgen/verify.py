@@ -18,6 +18,7 @@ from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
     EXPLORE,
     FIDELITY,
+    REVIEWS,
     existing_run,
     quarantined,
     read_manifest,
@@ -42,7 +43,7 @@ Problem = dict[str, str]
 _COUNTED = ("id", "reasons", "outcome", "seed_license", "n_tokens", "n_target_tokens")
 _OWN = (
     *("run.json", "manifest.json", "plan.parquet", "quarantine.jsonl", "README.md"),
-    *(FIDELITY, EXPLORE),
+    *(FIDELITY, EXPLORE, REVIEWS),
 )
 
 
@@ -58,7 +59,7 @@ def verify(folder: Path) -> list[Problem]:
         if (folder / "run.json").exists():
             return [_problem("run.json", "is damaged")]
         raise
-    problems = [*_plan(folder, run), *_quarantine(folder)]
+    problems = [*_plan(folder, run), *_quarantine(folder), *_reviews(folder)]
     if any(problem["file"] == "plan.parquet" for problem in problems):
         return [*problems, *_seals(folder)]
     infos: dict[int, ShardInfo] = {}
@@ -153,6 +154,11 @@ def _quarantine(folder: Path) -> Iterator[Problem]:
         yield _problem("quarantine.jsonl", "is missing")
     except ValueError as error:
         yield _problem("quarantine.jsonl", f"is damaged ({error})")
+
+
+def _reviews(folder: Path) -> Iterator[Problem]:
+    if (folder / REVIEWS).exists() and sealed_sha256(folder / REVIEWS) is None:
+        yield _problem(REVIEWS, "is damaged or cut off")
 
 
 def _seals(folder: Path) -> Iterator[Problem]:
