@@ -60,17 +60,17 @@ def test_killed_with_its_parent(held: bool, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, file], env=environment(), stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    found = dict(process.stdout.readline().split() for _ in range(2))
-    children = [psutil.Process(int(pid)) for pid in found.values()]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    try:
-        gone = wait_until(lambda: not any(map(running, children)), 5 if held else 0.3)
-        assert gone is held
-    finally:
-        for child in children:
-            if child.is_running():
+    with process:
+        assert process.stdout is not None
+        found = dict(process.stdout.readline().split() for _ in range(2))
+        children = [psutil.Process(int(pid)) for pid in found.values()]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        try:
+            gone = wait_until(lambda: not any(map(running, children)), 5 if held else 0.3)
+            assert gone is held
+        finally:  # they hold our pipe open
+            for child in filter(running, children):
                 child.kill()
 
 

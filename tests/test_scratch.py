@@ -104,5 +104,6 @@ def test_discarding_what_this_process_has(tmp_path: Path) -> None:
 
 
 def test_no_room_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CommitError, match="bytes are free"), scratch(tmp_path / "no" / "\0"):
+    (tmp_path / "file").touch()
+    with pytest.raises(CommitError, match="bytes are free"), scratch(tmp_path / "file"):
         pass

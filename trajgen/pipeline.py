@@ -173,7 +173,7 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
             run_to_end(pass_gate(wanted, section.require, folder.path))
-        with open_cluster(pipeline, loaded.job()) as hire:
+        with open_cluster(pipeline, loaded.job(), folder.path / "logs") as hire:
             run_to_end(_drive(loaded, collector, hire))
     folder.finish(collector.next_shard - 1)
 

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -40,10 +41,9 @@ class Ended:
 class Driven:
     """`trajgen ARGUMENTS`, started in a session of its own: as in a terminal of its own."""
 
-    def __init__(self, *arguments: Any, cwd: Path, **changes: str) -> None:
+    def __init__(self, *arguments: Any, cwd: Path, temporary: Path, **changes: str) -> None:
         self.mark = uuid.uuid4().hex
-        self.temporary = cwd / "temporary"
-        self.temporary.mkdir(exist_ok=True)
+        self.temporary = temporary
         marks = {MARK: self.mark, "TMPDIR": str(self.temporary), "SPT_NOENV": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "trajgen", *map(str, arguments)],
@@ -109,13 +109,15 @@ class Driven:
 @contextmanager
 def driven(*arguments: Any, cwd: Path, **changes: str) -> Iterator[Driven]:
     """The command; whatever is left of it at the end is killed."""
-    command = Driven(*arguments, cwd=cwd, **changes)
-    try:
-        yield command
-    finally:
-        command.clear()
-        with suppress(ValueError):  # its output was read already
-            command.process.communicate(timeout=GONE_S)
+    # of a short name: it holds sockets
+    with tempfile.TemporaryDirectory(prefix="d-", ignore_cleanup_errors=True) as temporary:
+        command = Driven(*arguments, cwd=cwd, temporary=Path(temporary), **changes)
+        try:
+            yield command
+        finally:
+            command.clear()
+            with suppress(ValueError):  # its output was read already
+                command.process.communicate(timeout=GONE_S)
 
 
 def marked(mark: str) -> list[psutil.Process]:

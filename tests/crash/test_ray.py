@@ -117,7 +117,8 @@ def test_killed_with_everything_it_started(tmp_path: Path) -> None:
         left = command.left_over()
         assert [entry for entry in left if entry.startswith("process")] == []
         assert left, "kill -9 leaves what the next run has to sweep"
-    with driven("run", pipeline, "--out", run, cwd=tmp_path) as command:
-        assert command.ended(120).code == 0
+        temporary = str(command.temporary)
+        with driven("run", pipeline, "--out", run, cwd=tmp_path, TMPDIR=temporary) as again:
+            assert again.ended(120).code == 0
         assert command.left_over() == []
     whole(run)

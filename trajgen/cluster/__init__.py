@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from trajgen.actors import EngineActor, WorkerActor, adapters, short
@@ -66,13 +67,14 @@ def shared(pipeline: Pipeline) -> list[str]:
 
 
 @contextmanager
-def open_cluster(pipeline: Pipeline, job: Job) -> Iterator[Hire]:
-    """Gives `hire(number)`, which makes the handle of a fresh worker."""
+def open_cluster(pipeline: Pipeline, job: Job, logs: Path | None = None) -> Iterator[Hire]:
+    """Gives `hire(number)`, which makes the handle of a fresh worker. What workers wrote is in
+    the folder `logs` when the machine fails."""
     if pipeline.cluster.address == "inline":
         yield lambda number: Worker(job, make_local_engines(pipeline))
         return
     _refuse_open(pipeline.cluster)
-    with ray_session(_options(pipeline)) as ray:
+    with ray_session(_options(pipeline), logs) as ray:
         hiring = _Hiring(ray, pipeline, job)
         try:
             yield hiring.hire

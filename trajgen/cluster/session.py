@@ -11,9 +11,10 @@ files are scratch, and swept by the next run.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ from trajgen.process import begun_in, end
 from trajgen.scratch import scratch, sweep
 
 LEAVE_S = 3.0  # for Ray to shut down
+KEPT_FILES, KEPT_BYTES = 32, 65_536  # of what workers wrote, the last ones
+LONGEST = 20  # of the temporary folder's name: Ray's sockets lie 87 characters below
 
 
 @contextmanager
-def ray_session(options: Mapping[str, Any]) -> Iterator[Any]:
+def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterator[Any]:
     """The module `ray`, initialised with `options`. At the address `local` it is ours: at the
-    end no process and no file of it is left. Raises MachineError when it does not start."""
+    end no process and no file of it is left, but in `logs` what workers wrote when the machine
+    or an engine failed. Raises MachineError when it does not start."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would run engines at 15
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -37,9 +41,10 @@ def ray_session(options: Mapping[str, Any]) -> Iterator[Any]:
     with ExitStack() as held:
         folder = None
         if options["address"] == "local":
-            held.callback(sweep)  # what workers had that were killed
-            folder = held.enter_context(scratch())
+            held.callback(sweep)  # what workers left that were killed
+            folder = held.enter_context(scratch(_short()))
             options = {**options, "_temp_dir": str(folder)}
+            held.push(lambda kind, *_: _keep(folder, logs, kind))
         thread = ThreadPoolExecutor(1, "ray")
         held.callback(_leave, ray, thread, folder)
         try:
@@ -51,6 +56,24 @@ def ray_session(options: Mapping[str, Any]) -> Iterator[Any]:
                 "`trajgen doctor` says more.",
             ) from error
         yield ray
+
+
+def _keep(folder: Path, logs: Path | None, error: type[BaseException] | None) -> None:
+    """What workers wrote to the terminal that they do not have, when it may tell why."""
+    if logs is None or error is None or not issubclass(error, MachineError):
+        return
+    written = (folder / "session_latest" / "logs").glob("worker-*.*")
+    with suppress(OSError):  # the error is what counts
+        (logs / "workers").mkdir(parents=True, exist_ok=True)
+        for path in sorted(written, key=lambda path: path.stat().st_mtime)[-KEPT_FILES:]:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - KEPT_BYTES))
+                (logs / "workers" / path.name).write_bytes(file.read())
+
+
+def _short() -> Path | None:
+    """Where names of sockets fit into the 107 bytes that the kernel has for them."""
+    return None if len(tempfile.gettempdir()) <= LONGEST else Path("/tmp")  # noqa: S108
 
 
 def _leave(ray: Any, thread: ThreadPoolExecutor, folder: Path | None) -> None:

@@ -49,10 +49,12 @@ def held(folder: Path) -> Iterator[None]:
 def leash() -> None:
     """Die with the process that started this one, if that or one before it holds the leash."""
     holder, parent = os.environ.get(VARIABLE), multiprocessing.parent_process()
-    if holder is None or holder == str(os.getpid()) or parent is None:
+    if holder is None or holder == str(os.getpid()):
         return
+    if parent is None and holder != str(os.getppid()):
+        return  # started by somebody in between, who may want it to live
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent.pid:  # it died before
+    if os.getppid() != (int(holder) if parent is None else parent.pid):  # it died before
         os.kill(os.getpid(), signal.SIGKILL)
 
 

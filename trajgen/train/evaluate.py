@@ -10,6 +10,7 @@ Crash rule: figures are there whole or not at all; the next start measures what 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajgen.durable import place_bytes
+from trajgen.engines import leash
 from trajgen.errors import MachineError
 from trajgen.fidelity.source import load_real
 from trajgen.loading import find
@@ -123,7 +125,13 @@ def fidelity(pipeline: Path, model: str, asked: EvaluateConfig) -> dict[str, Jso
 def _run(command: Sequence[str]) -> str:
     """The standard output of a command of ours."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            env={**os.environ, leash.VARIABLE: str(os.getpid())},  # its engines end with us
+        )
     except subprocess.TimeoutExpired as error:
         raise MachineError(f"evaluation is not done within {LIMIT_S} s") from error
     if done.returncode not in (0, 1):  # 1: a bar that the pipeline sets is missed
