@@ -25,6 +25,7 @@ from trajgen.run_folder import status
 from trajgen.verify import verify
 
 LIMIT_S = 5.0
+EDGE = (-signal.SIGTERM, 256 - signal.SIGINT)  # before the command begins, or when it is done
 STOPPED = "trajgen: stopped. Committed shards are safe; run the same command to go on."
 Send = Callable[[int], None]
 
@@ -63,8 +64,11 @@ class Runs:
         code = self._wait(child, LIMIT_S if send is not None else 120)
         if code == 130:
             self.stops += 1
-            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            if send is not None:
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             self._check_stopped()
+        elif code in EDGE:
+            return  # whatever is there, the next one goes on with it
         elif code != 0:
             raise SystemExit(f"ended with {code}: {self._said()}")
         elif not environment.get(odd.FILTER, "").startswith("raise"):
@@ -94,6 +98,8 @@ class Runs:
         code = 99
         try:
             code = __main__.main()
+        except KeyboardInterrupt:
+            code = -signal.SIGINT
         except BaseException:
             traceback.print_exc()
             raise
