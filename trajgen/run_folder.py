@@ -47,6 +47,7 @@ from trajgen.sealed import sealed_sha256
 from trajgen.shards import ShardInfo, ShardResult, dead_path, rejects_path, shard_path
 from trajgen.status import read_usage, status, write_usage
 from trajgen.verify import misplaced, shard_problems, verify
+from trajgen.writes import Writes
 
 __all__ = ["RunFolder", "plan_tasks", "status", "verify"]
 
@@ -63,6 +64,7 @@ class RunFolder:
         self._lock: DriverLock | None = None
         self._infos: dict[int, ShardInfo] | None = None
         self._session = 0
+        self._writes = Writes(str(path))
 
     @classmethod
     def create_or_open(
@@ -135,10 +137,11 @@ class RunFolder:
         slot = plan_slot(self.path, result.number, shard_rows(self.run))
         for what in misplaced(result, slot):
             raise CommitError(what, f"{self.path}, shard {result.number}")
-        self._reopen()
-        info = shards.commit(self.path, result, fingerprints, self.run["digest"], sketches)
-        if self._infos is not None:
-            self._infos[info.number] = info
+        with self._writes.turn():
+            self._reopen()
+            info = shards.commit(self.path, result, fingerprints, self.run["digest"], sketches)
+            if self._infos is not None:
+                self._infos[info.number] = info
         return info
 
     def finish(self, last_shard: int, found: Mapping[str, bytes] = {}) -> dict[str, Any]:
@@ -148,6 +151,10 @@ class RunFolder:
         Gives the totals. Run again it touches nothing. Raises CommitError when one of
         these shards is not committed or the sums do not hold.
         """
+        with self._writes.turn():
+            return self._finish(last_shard, found)
+
+    def _finish(self, last_shard: int, found: Mapping[str, bytes]) -> dict[str, Any]:
         infos = self.committed() if self._infos is None else self._infos
         missing = [n for n in range(last_shard + 1) if n not in infos]
         if missing:
@@ -172,17 +179,19 @@ class RunFolder:
         """
         if self._lock is None:
             return
-        if not self._session:
-            before = (entry["session"] for entry in read_usage(self.path))
-            self._session = max(before, default=0) + 1
-        entry = {"session": self._session, "seconds": round(seconds, 3)}
-        write_usage(self.path, entry | {"prompt": prompt, "cached": cached, "generated": generated})
+        with self._writes.turn():
+            if not self._session:
+                before = (entry["session"] for entry in read_usage(self.path))
+                self._session = max(before, default=0) + 1
+            entry = {"session": self._session, "seconds": round(seconds, 3)}
+            used = {"prompt": prompt, "cached": cached, "generated": generated}
+            write_usage(self.path, entry | used)
 
     def close(self) -> None:
-        """Let another driver work here."""
+        """Let another driver work here; where a write of ours hangs, once that is over."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.release()
+            self._writes.end(lock.release)
 
     def __enter__(self) -> RunFolder:
         return self

@@ -125,15 +125,11 @@ def seeds_check(arguments: Arguments) -> None:
 
 
 def seeds_import(arguments: Arguments) -> None:
-    from trajgen.importers import import_source, refuse_filled, write_domain
+    from trajgen.importers.command import import_to
 
-    out = user_path(arguments.out)
-    refuse_filled(out)  # before minutes of reading
-    imported = import_source(arguments.source)
-    write_domain(imported, out)
-    for entry in imported.refused:
-        say(f"{entry['file']}:{entry['line']}: {entry['reason']}")
-    _print(f"{len(imported.seeds)} seeds in {arguments.out}, {len(imported.refused)} refused")
+    out, domain = user_path(arguments.out), _domain(arguments)
+    seeds, refused = import_to(arguments.source, out, domain, say)
+    _print(f"{seeds} seeds in {out}, {refused} refused")
 
 
 def status(arguments: Arguments) -> None:
@@ -177,18 +173,33 @@ def show(arguments: Arguments) -> None:
     return None
 
 
+def report(arguments: Arguments) -> None:
+    from trajgen.review.report import write_report
+    from trajgen.review.run import Run
+
+    run = Run.open(arguments.run)
+    out = write_report(run, user_path(arguments.out) if arguments.out else None)
+    _print(str(out))
+
+
 def filter(arguments: Arguments) -> None:
+    from trajgen.corpora import formats
     from trajgen.filtering import filter_to
 
-    domain = None
-    if arguments.domain:
-        from trajgen.domains import load_domain
-        from trajgen.loading import find
-
-        domain = load_domain(find(arguments.domain))
+    domain = _domain(arguments)
+    for name, form in formats(arguments.source).items():
+        say(f"{name}: {form or 'no known format'}")
     out = user_path(arguments.out) if arguments.out else None
     totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
     _print(json.dumps(totals) if arguments.json else _filtered(totals))
+
+
+def _domain(arguments: Arguments) -> Any:
+    """The domain of `--domain DIR`, or None without one."""
+    from trajgen.domains import load_domain
+    from trajgen.loading import find
+
+    return load_domain(find(arguments.domain)) if arguments.domain else None
 
 
 def _filtered(totals: dict[str, Any]) -> str:

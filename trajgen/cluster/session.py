@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from trajgen import telemetry
 from trajgen.actors import short
 from trajgen.errors import MachineError
 from trajgen.process import begun_in, end
@@ -33,7 +34,7 @@ def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterato
     """The module `ray`, initialised with `options`. At the address `local` it is ours: at the
     end no process and no file of it is left, but in `logs` what workers wrote when the machine
     or an engine failed. Raises MachineError when it does not start."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    telemetry.off()
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would run engines at 15
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray

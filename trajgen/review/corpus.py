@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trajgen import telemetry
 from trajgen.scratch import scratch
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def load(files: Sequence[Path], rows: int) -> Dataset:
     """The rows of `files` in order; `messages`, `tools` and `steps` as lists of JSON values."""
+    telemetry.off()
     from datasets import Dataset, Features, load_dataset
 
     if not rows:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
 from trajgen.loading import user_path
-from trajgen.records import Json, Trajectory
+from trajgen.records import Json, Seed, Trajectory
 from trajgen.review.rows import Rows
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 LONG = ("messages", "tools", "steps", "state_initial", "state_final")
 _SHARD = re.compile(r"shards/train-(\d{5,})\.parquet")
+
+
+class Sample(list[Trajectory]):
+    """Trajectories that a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        from trajgen.review.notebook import sample_html
+
+        return sample_html(self)
 
 
 class Run:
@@ -47,10 +56,10 @@ class Run:
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """The run in folder `path`. Raises InputError when that is no run folder."""
-        from trajgen.run_record import existing_run
+        from trajgen.review.origin import remember
 
         folder = user_path(path)
-        existing_run(folder)
+        remember(folder)
         return cls(folder, _committed(folder))
 
     def __len__(self) -> int:
@@ -90,12 +99,15 @@ class Run:
 
     def sample(
         self, n: int = 5, rejected: bool = False, reason: str | None = None, seed: int = 0
-    ) -> list[Trajectory]:
-        """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected."""
+    ) -> Sample:
+        """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected.
+
+        In a notebook they show themselves as conversations.
+        """
         rows = self.rows(rejected or reason is not None)
         found = range(len(rows)) if reason is None else _with(reason, rows.column("reasons"))
         drawn = stream("sample", seed).sample(found, min(max(n, 0), len(found)))
-        return [rows[index] for index in sorted(drawn)]
+        return Sample(rows[index] for index in sorted(drawn))
 
     def find(self, id: str) -> Trajectory:
         """The trajectory, kept or rejected, with this id or the only one that begins so.
@@ -113,6 +125,17 @@ class Run:
             rows, index = next(iter(found.values()))
             return rows[index]
         raise InputError(*self._not_found(id, len(found)))
+
+    def seed_of(self, trajectory: Trajectory) -> Seed:
+        """The seed that a trajectory of this run came from; from then on it is shown beside it.
+
+        An import source is read, which may take minutes. Raises InputError when the seed is
+        not to be had any more.
+        """
+        from trajgen.review.origin import remember, seed_of
+
+        remember(self.path)
+        return seed_of(trajectory)
 
     def rows(self, rejected: bool = False) -> Rows:
         """The kept (or rejected) rows, file by file; a file for each of `numbers`."""
@@ -170,7 +193,8 @@ class Run:
 
         return run_html(self)
 
-    def _dead_records(self) -> Iterator[dict[str, Json]]:
+    def dead(self) -> Iterator[dict[str, Json]]:
+        """The records of the tasks that could not be run: id, error, message, attempts."""
         for file in self._dead:
             try:
                 yield from [json.loads(line) for line in file.read_bytes().splitlines()]
@@ -183,7 +207,7 @@ class Run:
         """The strategies of the dead tasks; the plan knows them."""
         from trajgen.plan_file import plan_tasks
 
-        dead = {record["id"] for record in self._dead_records()}
+        dead = {record["id"] for record in self.dead()}
         tasks = plan_tasks(self.path) if dead else iter(())
         return [task.strategy for task in tasks if task.id in dead]
 
@@ -191,7 +215,7 @@ class Run:
         where = str(self.path)
         if beginnings:
             return f"{beginnings} ids begin with {id!r}", where, "Give more of the id."
-        for record in self._dead_records():
+        for record in self.dead():
             if record["id"] == id:
                 return f"task {id} is dead: it gave no trajectory", where, json.dumps(record)
         return f"no trajectory has the id {id!r}", where, "`run.frame()` lists the ids."
