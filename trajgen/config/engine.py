@@ -51,6 +51,10 @@ class EngineConfig(Model):
         tries = self.retries + 1 if self.kind == "openai" else 1
         return tries * self.timeout_s + (tries - 1) * LONGEST_PAUSE_S
 
+    def written(self, key: str) -> str:
+        """A key as the file has it, before variables are laid in; "" when it is not there."""
+        return str(self._written.get(key, "")) if isinstance(self._written, dict) else ""
+
     def unread(self) -> list[str]:
         """The keys that were given and that an engine of this kind does not read."""
         read = READ_BY.get(self.kind)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,12 @@ _QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 CLOSE_S = 2.0  # for vLLM's processes to end by themselves
+# One engine is on one node: what its processes say to each other stays there.
+_ON_LOOPBACK = {
+    "VLLM_HOST_IP": "127.0.0.1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+}
 SHORTEST_ANSWER = 16  # tokens; with less room left in the context a prompt is too long
 
 
@@ -54,6 +61,7 @@ class VllmEngine:
         self._held = ExitStack()
         self._tokenizer: Any = None
         self._counter: TokenCounter | None = None
+        self._own_tokens: re.Pattern[str] | None = None
         self._max_len = 0
         self._seeded = True
 
@@ -63,7 +71,7 @@ class VllmEngine:
         path = local_path(self.config.model)
         if path != self.config.model:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it is in the cache, whole
-        for name, value in _QUIET.items():
+        for name, value in (_QUIET | _ON_LOOPBACK).items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
         # vLLM keeps a core free for an API server; here there is only our event loop beside it.
@@ -87,7 +95,7 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        from trajgen.engines.tokens import TokenCounter
+        from trajgen.engines.tokens import TokenCounter, own_tokens
 
         if self._adapters:
             self._folders = {name: folder_of(name) for name in self._adapters}
@@ -105,6 +113,7 @@ class VllmEngine:
         if asyncio.iscoroutine(self._tokenizer):
             self._tokenizer = await self._tokenizer
         self._counter = TokenCounter(self._tokenizer)
+        self._own_tokens = own_tokens(self._tokenizer)
 
     def engine_args(self, path: str) -> dict[str, Any]:
         """The settings given to vLLM's `AsyncEngineArgs`."""
@@ -168,6 +177,10 @@ class VllmEngine:
         )
 
     def _prompt(self, request: Request) -> list[int]:
+        for message in request.messages if self._own_tokens else ():
+            if self._own_tokens and (found := self._own_tokens.search(message["content"])):
+                what = f"the prompt would hold {found[0]!r}, a special token of {self.model}"
+                raise RequestError(what, request.id)
         tokens: list[int] = self._tokenizer.apply_chat_template(
             list(request.messages),
             add_generation_prompt=True,
