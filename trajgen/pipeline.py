@@ -10,10 +10,13 @@ import asyncio
 import logging
 import math
 import platform
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,11 +26,12 @@ from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
-from trajgen.deadline import done_within
+from trajgen.deadline import awaited_within, done_within
 from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
 from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
+from trajgen.heartbeat import EVERY_S, end_beat, write_beat
 from trajgen.ids import digest
 from trajgen.loading import find, user_path
 from trajgen.loop import run_to_end
@@ -196,11 +200,12 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         watch.changed,
     )
     watch.progress.start()
-    ticking = asyncio.ensure_future(watch.tick(dispatch))
+    telling = [asyncio.ensure_future(work) for work in (watch.tick(dispatch), watch.beat())]
     try:
         await dispatch.run()
     finally:
-        ticking.cancel()
+        for task in telling:
+            task.cancel()
         watch.note_at_last(dispatch)
         watch.stop(dispatch)
 
@@ -210,9 +215,22 @@ class _Watch:
 
     def __init__(self, loaded: Loaded, collector: Collector) -> None:
         self.loaded, self.collector = loaded, collector
-        self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
+        where = str(collector.folder.path)
+        self.progress = Progress(
+            loaded.pipeline.max_tasks, loaded.pipeline.target, where=shlex.quote(where)
+        )
         self.began = time.monotonic()
         self._noted = collector.next_shard
+
+    async def beat(self) -> None:
+        """Tell other shells how far the run is. A disk that does not answer hears nothing."""
+        folder = self.collector.folder.path
+        while True:
+            with suppress(CommitError):
+                late = CommitError("the disk does not answer")
+                say = partial(write_beat, folder, self.progress.lines())
+                await awaited_within(EVERY_S, say, late)
+            await asyncio.sleep(EVERY_S)
 
     async def tick(self, dispatch: Dispatch) -> None:
         """Keep the figures fresh while nothing ends, engines loading included."""
@@ -234,10 +252,14 @@ class _Watch:
         """`note_usage` where nobody may be kept waiting: a disk that hangs notes nothing."""
         late = CommitError("the disk does not answer")
         try:
-            done_within(NOTE_S, lambda: self.note_usage(dispatch), late)
+            done_within(NOTE_S, lambda: self._note_end(dispatch), late)
         except CommitError as error:
             if error is not late:
                 raise
+
+    def _note_end(self, dispatch: Dispatch) -> None:
+        end_beat(self.collector.folder.path)
+        self.note_usage(dispatch)
 
     def note_usage(self, dispatch: Dispatch) -> None:
         spent = dispatch.usage()
@@ -263,6 +285,8 @@ class _Watch:
             why_empty=dispatch.why_empty(),
             committed_shards=self.collector.next_shard,
             shards=self.collector.n_shards,
+            trouble=dispatch.trouble,
+            death=dispatch.death,
         )
 
 
