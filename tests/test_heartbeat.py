@@ -55,6 +55,11 @@ def test_status_tells_who_works_and_how_to_go_on(
     (silent,) = driver_lines(folder)
     assert "not heard for 2 h 00 min" in silent
     assert "run the same command to go on" in silent
+    path.write_text(json.dumps({**old, "process": 2**22 + 1}))  # beyond what Linux gives
+    (gone,) = driver_lines(folder)
+    assert "is gone: run the same command to go on" in gone
+    path.write_text(json.dumps({**old, "process": 2**22 + 1, "host": "elsewhere"}))
+    assert "not heard for" in driver_lines(folder)[0]
 
 
 def test_a_run_is_heard_while_it_works_and_not_after_it(

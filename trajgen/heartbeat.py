@@ -16,7 +16,7 @@ from pathlib import Path
 from trajgen.durable import place_bytes
 
 EVERY_S = 5.0  # between two beats
-SILENT_S = 60.0  # after which a driver counts as gone
+SILENT_S = 120.0  # after which a driver may be gone
 
 Lines = Sequence[tuple[str, str]]
 
@@ -34,6 +34,19 @@ class Beat:
     def age_s(self) -> float:
         """Seconds since it was said; 0 where clocks differ."""
         return max(time.time() - self.at, 0.0)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process is known to have ended; of another host nobody knows."""
+        if self.host != os.uname().nodename:
+            return False
+        try:
+            os.kill(self.process, 0)  # asks, and does nothing
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            return False
+        return False
 
 
 def write_beat(folder: Path, lines: Lines) -> None:

@@ -56,6 +56,8 @@ def driver_lines(folder: Path) -> list[str]:
     if beat is None:
         return ["  driver    none is heard: run the same command to go on"]
     who = f"process {beat.process} on {one_line(beat.host)}"
+    if beat.gone:
+        return [f"  driver    {who} is gone: run the same command to go on"]
     if beat.age_s > SILENT_S:
         silent = f"not heard for {duration(beat.age_s)}"
         return [f"  driver    {who}, {silent}: if it is gone, run the same command to go on"]
