@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "deadline", "writes", "durable", "lock", "process", "config.*", "config"),
-    ("telemetry", "control_tokens"),
+    ("telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -33,18 +33,9 @@ LAYERS = (
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
-    (
-        "heartbeat",
-        "sealed",
-        "plan_file",
-        "shards",
-        "card",
-        "run_record",
-        "status",
-        "verify",
-        "run_folder",
-    ),
-    ("collect", "roll_call", "dispatch"),
+    ("heartbeat", "sealed", "plan_file", "shards", "card", "run_record"),
+    ("status", "verify", "run_folder"),
+    ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
     ("cluster",),
     ("review", "review.*"),
     (
@@ -68,6 +59,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
+    "anywidget": {"review/browse/widget"},
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
@@ -87,6 +79,7 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "review/browse",
     },
     "pydantic": {
         "config",

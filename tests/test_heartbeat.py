@@ -10,7 +10,7 @@ import pytest
 
 import trajgen
 from tests.small_pipeline import write_pipeline
-from trajgen import heartbeat, pipeline
+from trajgen import heartbeat
 from trajgen.heartbeat import Beat, Lines, end_beat, read_beat, write_beat
 from trajgen.review.summary import driver_lines, now
 
@@ -71,7 +71,7 @@ def test_a_run_is_heard_while_it_works_and_not_after_it(
         write_beat(folder, lines)
         heard.append(read_beat(folder))
 
-    monkeypatch.setattr(pipeline, "write_beat", spy)
+    monkeypatch.setattr(heartbeat, "write_beat", spy)
     target = tmp_path / "run"
     trajgen.run(write_pipeline(tmp_path, {"delay_ms": 20}), target, limit=4)
     assert heard[0] is not None

@@ -6,14 +6,19 @@ when the driver ends; what a killed one left behind is told by its age.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+from trajgen.deadline import awaited_within
 from trajgen.durable import place_bytes
+from trajgen.errors import CommitError
 
 EVERY_S = 5.0  # between two beats
 SILENT_S = 120.0  # after which a driver may be gone
@@ -53,6 +58,15 @@ def write_beat(folder: Path, lines: Lines) -> None:
     """Say that this process works in `folder`. Raises CommitError when the disk fails."""
     beat = Beat(time.time(), os.uname().nodename, os.getpid(), tuple(lines))
     place_bytes(_path(folder), json.dumps(asdict(beat)).encode("utf-8", "replace"))
+
+
+async def beating(folder: Path, lines: Callable[[], Lines]) -> None:
+    """Say so again and again, until cancelled. A disk that does not answer hears nothing."""
+    late = CommitError("the disk does not answer")
+    while True:
+        with suppress(CommitError):
+            await awaited_within(EVERY_S, partial(write_beat, folder, lines()), late)
+        await asyncio.sleep(EVERY_S)
 
 
 def read_beat(folder: Path) -> Beat | None:

@@ -14,9 +14,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,12 +24,13 @@ from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
-from trajgen.deadline import awaited_within, done_within
+from trajgen.deadline import done_within
 from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
 from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
-from trajgen.heartbeat import EVERY_S, end_beat, write_beat
+from trajgen.giving_up import gave_up
+from trajgen.heartbeat import beating, end_beat
 from trajgen.ids import digest
 from trajgen.loading import find, user_path
 from trajgen.loop import run_to_end
@@ -160,7 +159,8 @@ def run(
     """Run the pipeline at `path`, or resume it when `out` already holds this run.
 
     `out` is the run folder (default `runs/<name>`), `limit` bounds the tasks, `overrides`
-    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked.
+    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked, and
+    CheckFailed when a threshold of `stop` is passed.
     """
     loaded = load(path, overrides, limit)
     loaded.check()
@@ -176,17 +176,21 @@ def run(
 def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     """Play, judge and commit what is owed, then seal the run."""
     pipeline = loaded.pipeline
+    known, stop = loaded.known(), pipeline.stop
     collector = Collector(
-        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, loaded.known()
+        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, known, stop
     )
-    if not collector.finished:
+    if not collector.over:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
             run_to_end(pass_gate(wanted, section.require, folder.path))
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
-    last = collector.next_shard - 1
-    done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(folder.path / "manifest.json"))
+    if collector.finished:
+        last, where = collector.next_shard - 1, folder.path / "manifest.json"
+        done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(where))
+    if (passed := collector.passed) is not None:
+        raise gave_up(collector, passed)
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
@@ -200,7 +204,8 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         watch.changed,
     )
     watch.progress.start()
-    telling = [asyncio.ensure_future(work) for work in (watch.tick(dispatch), watch.beat())]
+    beats = beating(collector.folder.path, watch.progress.lines)
+    telling = [asyncio.ensure_future(work) for work in (watch.tick(dispatch), beats)]
     try:
         await dispatch.run()
     finally:
@@ -221,16 +226,6 @@ class _Watch:
         )
         self.began = time.monotonic()
         self._noted = collector.next_shard
-
-    async def beat(self) -> None:
-        """Tell other shells how far the run is. A disk that does not answer hears nothing."""
-        folder = self.collector.folder.path
-        while True:
-            with suppress(CommitError):
-                late = CommitError("the disk does not answer")
-                say = partial(write_beat, folder, self.progress.lines())
-                await awaited_within(EVERY_S, say, late)
-            await asyncio.sleep(EVERY_S)
 
     async def tick(self, dispatch: Dispatch) -> None:
         """Keep the figures fresh while nothing ends, engines loading included."""

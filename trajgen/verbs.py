@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import user_path
@@ -250,10 +250,20 @@ def _listed(value: Any) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, _inert(text))
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _write(sys.stderr, _inert(text))
+
+
+def _inert(text: str) -> str:
+    """`text` without what a terminal would act on: reasons and errors quote data."""
+    from trajgen.review.reading import visible
+
+    return text if text.isascii() and text.isprintable() else visible(text)
+
+
+def _write(out: TextIO, text: str) -> None:
+    out.write(f"{text}\n")
+    out.flush()

@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trajgen.config.engine import PLACEMENT, EngineConfig
 from trajgen.config.model import Model
+from trajgen.config.stop import StopConfig
 from trajgen.loading import safe_name
 from trajgen.records import Outcome
 
-UNDECISIVE = ("cluster", "fidelity")  # sections that no row depends on
+UNDECISIVE = ("cluster", "fidelity", "stop")  # sections that no row depends on
 
 
 class RoleConfig(Model):
@@ -217,6 +218,7 @@ class Pipeline(Model):
     shards: ShardsConfig = ShardsConfig()
     cluster: ClusterConfig = ClusterConfig()
     fidelity: FidelityConfig | None = None
+    stop: StopConfig | None = None
     prompts: str | None = None
     seed: int = 0
 
@@ -258,15 +260,19 @@ class Pipeline(Model):
             )
 
     def saved(self) -> dict[str, Any]:
-        """The file as JSON data for `run.json`, without secrets."""
+        """The file as JSON data for `run.json`: without keys, and `${VAR}` as it is written."""
+        saved: dict[str, Any] = self.as_written(self._resolved())
+        return saved
+
+    def _resolved(self) -> dict[str, Any]:
         data = self.model_dump(mode="json", exclude_none=True)
         for engine in data["engines"].values():
             engine.pop("api_key", None)
         return data
 
     def decisive(self) -> dict[str, Any]:
-        """The part of `saved()` that decides what the rows hold."""
-        data = self.saved()
+        """The part of the file that decides what the rows hold, variables laid in."""
+        data = self._resolved()
         for key in UNDECISIVE:
             data.pop(key, None)
         for engine in data["engines"].values():
