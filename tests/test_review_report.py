@@ -235,7 +235,9 @@ def test_long_texts_and_lists_are_cut_and_say_how_much_is_missing() -> None:
     assert texts[-1] == "x" * SHORT + f" … [{TEXT + 5 - SHORT:,} more characters]"
     assert sum(map(len, texts)) < 1.01 * WHOLE
     assert [m["role"] for m in short.messages] == ["user"] * 14
-    assert len(short.scores["list"]) == 200
+    assert short.scores["list"][199:] == [1, "… [800 more]"]
+    many = cut(Trajectory("t", "d", (user("x"),) * 300))
+    assert (len(many.messages), many.messages[-1]["content"]) == (201, "[100 more messages]")
     kept = row(0)
     assert cut(Trajectory.parse(kept)).messages == Trajectory.parse(kept).messages
 
