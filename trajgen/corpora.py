@@ -91,16 +91,16 @@ def _of_run(folder: Path) -> OwnDomain:
 
 def run_seeds(folder: Path) -> SeedSet:
     """The seeds that a run was made from. Raises InputError when they are gone."""
-    from trajgen.run_record import existing_run
+    from trajgen.run_record import existing_run, seed_sources
     from trajgen.seeds import load_seeds
 
-    sources = tuple(existing_run(folder)["pipeline"]["seeds"])
+    run = existing_run(folder)
     try:
-        return load_seeds(sources)
+        return load_seeds(seed_sources(run))
     except InputError as error:
-        place = f"{error.where}: " if error.where else ""
+        place = ", ".join(run["pipeline"]["seeds"])
         raise _needs_domain(
-            f"the seeds of this run cannot be loaded any more ({place}{error.what})", folder
+            f"the seeds of this run cannot be loaded any more ({place}: {error.what})", folder
         ) from error
 
 

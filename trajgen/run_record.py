@@ -18,8 +18,9 @@ from typing import Any
 from trajgen.config import UNDECISIVE
 from trajgen.config.engine import PLACEMENT
 from trajgen.durable import TEMPORARY, sha256_of
-from trajgen.errors import InputError
+from trajgen.errors import CommitError, InputError
 from trajgen.ids import digest
+from trajgen.pipeline_file import expand
 from trajgen.records import SCHEMA_VERSION
 from trajgen.shards import ShardInfo, dead_path, is_shard_file, rejects_path, shard_path
 
@@ -123,12 +124,32 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) or (key in before) != (key in after)
     ]
-    return lines or [f"digest: {old['digest']} -> {new['digest']}"]
+    return lines or [
+        f"digest: {old['digest']} -> {new['digest']} (a ${{VAR}} may have another value)"
+    ]
 
 
 def shard_rows(run: Mapping[str, Any]) -> int:
     """Tasks a shard."""
     return int(run["pipeline"]["shards"]["rows"])
+
+
+def n_shards(run: Mapping[str, Any]) -> int:
+    """Shards of the whole plan."""
+    return -(-int(run["planned"]) // shard_rows(run))
+
+
+def refuse_unequal(sums: Mapping[str, Any], tasks: int) -> None:
+    """Raise CommitError unless each of the plan's first `tasks` tasks has one end."""
+    ends = {name: sums[name] for name in ("kept", "rejected", "dead")}
+    if sums["done"] != tasks or sum(ends.values()) != tasks:
+        told = " + ".join(f"{count} {name}" for name, count in ends.items())
+        raise CommitError(f"the sums do not hold: {told} of {tasks} tasks", "manifest.json")
+
+
+def seed_sources(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the seeds of a run are, variables laid in. Raises InputError for one not set here."""
+    return tuple(expand(list(run["pipeline"].get("seeds", ())), "run.json"))
 
 
 def quarantined(folder: Path) -> int:

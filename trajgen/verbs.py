@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Any
+from typing import Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import user_path
@@ -182,6 +182,30 @@ def report(arguments: Arguments) -> None:
     _print(str(out))
 
 
+def export(arguments: Arguments) -> None:
+    from trajgen.export.command import export
+
+    if arguments.n is not None:
+        _refuse_none(arguments.n)
+    done = export(
+        arguments.run,
+        arguments.format,
+        arguments.out,
+        arguments.n,
+        arguments.where,
+        arguments.split,
+        arguments.template,
+        say,
+    )
+    if done.refused:
+        say(f"{done.refused} trajectories do not fit {arguments.format}: see refused.jsonl")
+    if done.left_out:
+        say(f"{done.left_out} trajectories tell the wishes of seeds in two splits: left out")
+    for name, rows in done.rows.items():
+        _print(f"{name}: {rows} rows of {done.trajectories[name]} trajectories")
+    _print(str(done.path))
+
+
 def filter(arguments: Arguments) -> None:
     from trajgen.corpora import formats
     from trajgen.filtering import filter_to
@@ -240,7 +264,7 @@ def _show_one(trajectory: Any) -> None:
     console = Console()
     with console.capture() as shown:  # rich itself would end the process at a closed pipe
         console.print(render(trajectory))
-    _print(shown.get().rstrip("\n"))
+    _write(sys.stdout, shown.get().rstrip("\n"))
 
 
 def _listed(value: Any) -> str:
@@ -250,10 +274,20 @@ def _listed(value: Any) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, _inert(text))
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _write(sys.stderr, _inert(text))
+
+
+def _inert(text: str) -> str:
+    """`text` without what a terminal would act on: reasons and errors quote data."""
+    from trajgen.review.reading import visible
+
+    return text if text.isascii() and text.isprintable() else visible(text)
+
+
+def _write(out: TextIO, text: str) -> None:
+    out.write(f"{text}\n")
+    out.flush()

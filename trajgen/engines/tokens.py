@@ -11,14 +11,17 @@ Crash rule: nothing is kept but the tools counted last.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from trajgen import telemetry
+from trajgen.control_tokens import find_control_token
 from trajgen.errors import MachineError
 from trajgen.loading import load_object
 from trajgen.records import Json, Message, Tool
 
+_FORGING = re.compile(r"[<\[|\uff5c]..")  # no token that is a sign or a word
 PER_MESSAGE = 4  # what role names and separators take, roughly, in common templates
 
 _ASK: Message = {"role": "user", "content": "a"}
@@ -72,6 +75,18 @@ def load_tokenizer(name: str) -> Any:
         ) from error
 
 
+def own_tokens(tokenizer: Any) -> re.Pattern[str] | None:
+    """A pattern of the tokenizer's special tokens that `control_tokens` does not know, or None.
+
+    Of those the ones that plain words could be are left out: some models give them a meaning.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    names = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
+    unknown = [n for n in names if _FORGING.search(n) and find_control_token(n) is None]
+    longest_first = sorted(unknown, key=lambda name: (-len(name), name))
+    return re.compile("|".join(map(re.escape, longest_first))) if unknown else None
+
+
 class TokenCounter:
     """Counts in the chat template of `tokenizer`, a Hugging Face tokenizer."""
 
@@ -98,6 +113,14 @@ class TokenCounter:
             counts = [self._size(_plain_text(m)) + PER_MESSAGE for m in messages]
         counts[0] += self._tools_size(tuple(tools))
         return counts
+
+    def rendered(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str | None:
+        """The whole conversation as the template writes it; None when it refuses it, or leaves
+        out the calls that are there."""
+        has_calls = any(m["role"] == "tool" or "tool_calls" in m for m in messages)
+        if has_calls and self._form is _as_text:
+            return None
+        return self._render([self._form(message) for message in messages], list(tools) or None)
 
     def _choose_form(self) -> Callable[[Message], Message]:
         for form in (_as_is, _arguments_as_text):
