@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[str, Problem | tuple[Trajectory, Domain]]
 OwnDomain: TypeAlias = Callable[[Trajectory], Domain]
-_CONVERSATIONS = {"messages", "conversations", "steps"}  # columns, one of which there has to be
 
 
 def rows(source: str, domain: Domain | None) -> Iterator[Row]:
@@ -152,7 +151,7 @@ def _files(path: Path) -> list[Path]:
 def _is_own(file: Path) -> bool:
     """Whether these are our own shards. Raises InputError for what holds no conversations."""
     found = columns.names(file)
-    if not found & _CONVERSATIONS:
+    if not found & columns.CONVERSATIONS:
         raise InputError(
             f"no column `messages` (found: {', '.join(sorted(found)[:12])})", str(file)
         )

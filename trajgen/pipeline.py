@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import platform
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -29,6 +30,7 @@ from trajgen.errors import CommitError, InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.giving_up import gave_up
+from trajgen.heartbeat import beating, end_beat
 from trajgen.ids import digest
 from trajgen.loading import find, user_path
 from trajgen.loop import run_to_end
@@ -202,11 +204,13 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         watch.changed,
     )
     watch.progress.start()
-    ticking = asyncio.ensure_future(watch.tick(dispatch))
+    beats = beating(collector.folder.path, watch.progress.lines)
+    telling = [asyncio.ensure_future(work) for work in (watch.tick(dispatch), beats)]
     try:
         await dispatch.run()
     finally:
-        ticking.cancel()
+        for task in telling:
+            task.cancel()
         watch.note_at_last(dispatch)
         watch.stop(dispatch)
 
@@ -216,7 +220,10 @@ class _Watch:
 
     def __init__(self, loaded: Loaded, collector: Collector) -> None:
         self.loaded, self.collector = loaded, collector
-        self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
+        where = str(collector.folder.path)
+        self.progress = Progress(
+            loaded.pipeline.max_tasks, loaded.pipeline.target, where=shlex.quote(where)
+        )
         self.began = time.monotonic()
         self._noted = collector.next_shard
 
@@ -240,10 +247,14 @@ class _Watch:
         """`note_usage` where nobody may be kept waiting: a disk that hangs notes nothing."""
         late = CommitError("the disk does not answer")
         try:
-            done_within(NOTE_S, lambda: self.note_usage(dispatch), late)
+            done_within(NOTE_S, lambda: self._note_end(dispatch), late)
         except CommitError as error:
             if error is not late:
                 raise
+
+    def _note_end(self, dispatch: Dispatch) -> None:
+        end_beat(self.collector.folder.path)
+        self.note_usage(dispatch)
 
     def note_usage(self, dispatch: Dispatch) -> None:
         spent = dispatch.usage()
@@ -269,6 +280,8 @@ class _Watch:
             why_empty=dispatch.why_empty(),
             committed_shards=self.collector.next_shard,
             shards=self.collector.n_shards,
+            trouble=dispatch.trouble,
+            death=dispatch.death,
         )
 
 

@@ -14,6 +14,7 @@ from trajgen.errors import InputError
 from trajgen.review.report.blocks import Section, percent
 from trajgen.review.report.costs import costs, fidelity, lineage
 from trajgen.review.report.gather import Gathered, gather
+from trajgen.review.report.judged import judged
 from trajgen.review.report.notices import notices
 from trajgen.review.report.page import page
 from trajgen.review.report.reasons import reasons
@@ -62,6 +63,8 @@ def _sections(of: Gathered) -> Iterator[Section]:
     if (measured := fidelity(of)) is not None:
         yield measured
     yield costs(of)
+    if (said := judged(of)) is not None:
+        yield said
     yield lineage(of)
 
 
