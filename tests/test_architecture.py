@@ -23,7 +23,10 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
     ("errors", "ids", "records"),
-    ("loading", "loop", "durable", "lock", "process", "config.*", "config"),
+    (
+        *("loading", "loop", "object_store", "objects", "durable", "lock", "lease", "process"),
+        *("config.*", "config"),
+    ),
     ("pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
@@ -63,6 +66,7 @@ ROOMS = {
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
     "numpy": {"sketches"},
+    "obstore": {"object_store"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},

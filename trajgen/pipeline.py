@@ -13,6 +13,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +29,7 @@ from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
 from trajgen.loading import find
 from trajgen.loop import run_to_end
+from trajgen.objects import place_of
 from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
@@ -149,13 +151,14 @@ def run(
 ) -> Run:
     """Run the pipeline at `path`, or resume it when `out` already holds this run.
 
-    `out` is the run folder (default `runs/<name>`), `limit` bounds the tasks, `overrides`
-    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked.
+    `out` is the run folder (default `runs/<name>`) or an object store's URL, `limit` bounds
+    the tasks, `overrides` are `a.b=value` texts. Raises InputError, MachineError, CommitError
+    or RunLocked.
     """
     loaded = load(path, overrides, limit)
     loaded.check()
     pipeline = loaded.pipeline
-    target = Path("runs") / pipeline.name if out is None else Path(out).expanduser()
+    target = Path("runs") / pipeline.name if out is None else place_of(out)
     tasks = plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
     quarantine = loaded.seeds.quarantined
     with RunFolder.create_or_open(target, loaded.record(), tasks, quarantine) as folder:
@@ -172,7 +175,7 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     if not collector.finished:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
-            run_to_end(pass_gate(wanted, section.require, folder.path))
+            pass_gate(wanted, section.require, folder.path)
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
     folder.finish(collector.next_shard - 1)
@@ -189,41 +192,66 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         watch.changed,
     )
     watch.progress.start()
-    ticking = asyncio.ensure_future(watch.tick(dispatch))
+    together = [asyncio.ensure_future(work) for work in (dispatch.run(), watch.tick(dispatch))]
     try:
-        await dispatch.run()
+        await asyncio.wait(together, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        collector.folder.hurry()
+        raise
     finally:
-        ticking.cancel()
-        watch.note_usage(dispatch)
-        watch.stop(dispatch)
+        for work in together:
+            work.cancel()
+        ended = await asyncio.gather(*together, return_exceptions=True)
+        await watch.stop(dispatch)
+    for end in ended:
+        if isinstance(end, Exception):
+            raise end
 
 
 class _Watch:
-    """Turns the driver's books into progress and usage records."""
+    """Turns the driver's books into progress and usage records, and looks whether the run is
+    still this driver's."""
 
     def __init__(self, loaded: Loaded, collector: Collector) -> None:
         self.loaded, self.collector = loaded, collector
         self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
         self.began = time.monotonic()
         self._noted = collector.next_shard
+        self._due = asyncio.Event()
+        self._noting: asyncio.Future[None] | None = None
 
     async def tick(self, dispatch: Dispatch) -> None:
-        """Keep the figures fresh while nothing ends, engines loading included."""
+        """Keep the figures fresh while nothing ends, engines loading included. Raises RunLocked
+        when another driver has taken the run over."""
         while True:
             self.progress.update(self._snapshot(dispatch))
-            await asyncio.sleep(TICK_S)
+            self.collector.folder.check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._due.wait()
+            if self._due.is_set():
+                self._due.clear()
+                await self._note(dispatch)
 
-    def stop(self, dispatch: Dispatch) -> None:
-        """Show where the run ended."""
+    async def stop(self, dispatch: Dispatch) -> None:
+        """Show where the run ended, and note what it took."""
         self.progress.update(self._snapshot(dispatch))
         self.progress.stop()
+        if self._noting is not None:
+            await asyncio.wait([self._noting])
+        await self._note(dispatch)
 
     def changed(self, dispatch: Dispatch) -> None:
         if self.collector.next_shard != self._noted:
             self._noted = self.collector.next_shard
-            self.note_usage(dispatch)
+            self._due.set()
 
-    def note_usage(self, dispatch: Dispatch) -> None:
+    async def _note(self, dispatch: Dispatch) -> None:
+        """In a thread, which goes on when this is cancelled: a store may be slow."""
+        self._noting = asyncio.ensure_future(asyncio.to_thread(self._record, dispatch))
+        await asyncio.shield(self._noting)
+
+    def _record(self, dispatch: Dispatch) -> None:
         spent = dispatch.usage()
         self.collector.folder.record_usage(
             seconds=time.monotonic() - self.began,

@@ -1,4 +1,5 @@
-"""A run on disk: opened or resumed by one driver, committed shard by shard, finished once.
+"""A run on disk or in an object store: one driver opens or resumes it, commits it shard by
+shard, and finishes it once.
 
     run.json  plan.parquet  quarantine.jsonl     before the first shard
     rejects/  dead/  then  shards/               one commit a shard
@@ -17,18 +18,18 @@ ended are moved to logs/surplus/: paid for, kept, and part of nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import Any
 
 from trajgen import shards
 from trajgen.card import card
-from trajgen.durable import TEMPORARY, disk_errors, move, place, place_bytes, sha256_of, sync_folder
-from trajgen.errors import CommitError
+from trajgen.durable import disk_errors, make_ready, move, place, place_bytes, sha256_of
+from trajgen.errors import CommitError, MachineError
 from trajgen.ids import canonical
+from trajgen.lease import Lease
 from trajgen.lock import DriverLock
+from trajgen.objects import ObjectPath, Place, side_by_side
 from trajgen.plan_file import plan_path, plan_slot, plan_slots, plan_tasks, write_plan
 from trajgen.records import Task
 from trajgen.run_record import (
@@ -44,7 +45,7 @@ from trajgen.run_record import (
 )
 from trajgen.sealed import sealed_sha256
 from trajgen.shards import ShardInfo, ShardResult, dead_path, rejects_path, shard_path
-from trajgen.status import read_usage, status, write_usage
+from trajgen.status import next_session, status, write_usage
 from trajgen.verify import misplaced, shard_problems, verify
 
 __all__ = ["RunFolder", "plan_tasks", "status", "verify"]
@@ -56,17 +57,18 @@ _STATIC = ("plan.parquet", "quarantine.jsonl")
 class RunFolder:
     """One run's folder. `run` is what run.json holds; use as a context, or `close`."""
 
-    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+    def __init__(self, path: Place, run: Mapping[str, Any]) -> None:
         self.path = path
         self.run = dict(run)
-        self._lock: DriverLock | None = None
+        self._lock: DriverLock | Lease | None = None
         self._infos: dict[int, ShardInfo] | None = None
         self._session = 0
+        self._hurried = False
 
     @classmethod
     def create_or_open(
         cls,
-        path: Path,
+        path: Place,
         run: Mapping[str, Any],
         plan: Iterable[Task],
         quarantine: Iterable[Mapping[str, Any]],
@@ -113,11 +115,12 @@ class RunFolder:
             for slot in plan_slots(self.path, shard_rows(self.run))
             if slot.number in wanted
         }
-        with ThreadPoolExecutor(4) as pool:
-            found = pool.map(
-                lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]), present
-            )
-            checked = dict(zip(present, found, strict=True))
+        found = side_by_side(
+            self.path,
+            lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]),
+            present,
+        )
+        checked = dict(zip(present, found, strict=True))
         self._infos = {n: info for n, (info, bad) in checked.items() if info and not bad}
         for number in present:
             if number not in self._infos:
@@ -167,15 +170,26 @@ class RunFolder:
     def record_usage(self, *, seconds: float, prompt: int, cached: int, generated: int) -> None:
         """Note what this session took so far: seconds of the clock, tokens since it began.
 
-        One line a session in logs/usage.jsonl; a folder that was only read notes nothing.
+        One line a session in logs/usage.jsonl; a folder that was only read notes nothing, and
+        one that has to hurry tries.
         """
         if self._lock is None:
             return
-        if not self._session:
-            before = (entry["session"] for entry in read_usage(self.path))
-            self._session = max(before, default=0) + 1
-        entry = {"session": self._session, "seconds": round(seconds, 3)}
-        write_usage(self.path, entry | {"prompt": prompt, "cached": cached, "generated": generated})
+        with suppress(MachineError) if self._hurried else nullcontext():
+            self._session = self._session or next_session(self.path)
+            entry = {"session": self._session, "seconds": round(seconds, 3), "prompt": prompt}
+            write_usage(self.path, entry | {"cached": cached, "generated": generated})
+
+    def check(self) -> None:
+        """Raise RunLocked when another driver may work here by now."""
+        if isinstance(self._lock, Lease):
+            self._lock.check()
+
+    def hurry(self) -> None:
+        """The driver has to stop: an object store is waited for HURRY_S more."""
+        self._hurried = True
+        if isinstance(self._lock, Lease):
+            self._lock.hurry()
 
     def close(self) -> None:
         """Let another driver work here."""
@@ -203,7 +217,11 @@ class RunFolder:
         return there is not None
 
     def _own(self) -> None:
-        if self._lock is None:
+        if self._lock is not None:
+            return
+        if isinstance(self.path, ObjectPath):
+            self._lock = Lease(self.path)
+        else:
             self._lock = DriverLock(self.path / "logs" / "driver.lock")
 
     def _prepare(
@@ -215,14 +233,8 @@ class RunFolder:
         """Write what is missing before the first shard. Needs the lock."""
         if not self._claim(run):
             place_bytes(self.path / "run.json", record_bytes(run))
-        with disk_errors(self.path / "shards"):
-            for name in _PARTS:
-                (self.path / name).mkdir(exist_ok=True)
-            for folder in (self.path, *map(self.path.joinpath, (*_PARTS, "logs"))):
-                for leftover in folder.glob(f"{TEMPORARY}*"):
-                    leftover.unlink()
-            sync_folder(self.path)
-            sync_folder(self.path.parent)
+        if not isinstance(self.path, ObjectPath):
+            make_ready(self.path, (*_PARTS, "logs"))
         for name in self._damaged_static():
             self._reopen()
             move(self.path / name, self.path / "corrupt" / name)
@@ -258,7 +270,7 @@ class RunFolder:
                 self._reopen()
                 self._move_shard(number, self.path / "logs" / "surplus")
 
-    def _move_shard(self, number: int, target: Path) -> None:
+    def _move_shard(self, number: int, target: Place) -> None:
         move(shard_path(self.path, number), target / shard_path(self.path, number).name)
         for path in (rejects_path(self.path, number), dead_path(self.path, number)):
             move(path, target / f"{path.parent.name}-{path.name}")

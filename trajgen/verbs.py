@@ -126,27 +126,31 @@ def seeds_check(arguments: Arguments) -> None:
 
 def seeds_import(arguments: Arguments) -> None:
     from trajgen.importers import import_source, refuse_filled, write_domain
+    from trajgen.objects import folder_of
 
-    refuse_filled(Path(arguments.out))  # before minutes of reading
+    out = folder_of(arguments.out)
+    refuse_filled(out)  # before minutes of reading
     imported = import_source(arguments.source)
-    write_domain(imported, Path(arguments.out))
+    write_domain(imported, out)
     for entry in imported.refused:
         say(f"{entry['file']}:{entry['line']}: {entry['reason']}")
     _print(f"{len(imported.seeds)} seeds in {arguments.out}, {len(imported.refused)} refused")
 
 
 def status(arguments: Arguments) -> None:
+    from trajgen.objects import place_of
     from trajgen.review.summary import status_lines
     from trajgen.status import status
 
-    now = status(Path(arguments.run))
+    now = status(place_of(arguments.run))
     _print(json.dumps(now) if arguments.json else status_lines(now))
 
 
 def verify(arguments: Arguments) -> None:
+    from trajgen.objects import place_of
     from trajgen.verify import verify
 
-    problems = verify(Path(arguments.run))
+    problems = verify(place_of(arguments.run))
     if arguments.json:
         _print(json.dumps({"ok": not problems, "problems": problems}))
     else:
@@ -178,6 +182,7 @@ def show(arguments: Arguments) -> None:
 
 def filter(arguments: Arguments) -> None:
     from trajgen.filtering import filter_to
+    from trajgen.objects import folder_of
 
     domain = None
     if arguments.domain:
@@ -185,7 +190,7 @@ def filter(arguments: Arguments) -> None:
         from trajgen.loading import find
 
         domain = load_domain(find(arguments.domain))
-    out = Path(arguments.out) if arguments.out else None
+    out = folder_of(arguments.out) if arguments.out else None
     totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
     _print(json.dumps(totals) if arguments.json else _filtered(totals))
 

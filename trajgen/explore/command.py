@@ -23,6 +23,7 @@ from trajgen.fidelity.probes import text_values
 from trajgen.ids import digest
 from trajgen.ledger import Ledger
 from trajgen.loop import run_to_end
+from trajgen.objects import folder_of
 from trajgen.records import SCHEMA_VERSION, Domain, Json, Seed, calls_of
 from trajgen.run_folder import RunFolder
 from trajgen.run_record import EXPLORE, record_bytes
@@ -139,7 +140,7 @@ def explore(
         raise InputError("no seed calls a tool", source)
     if config.kind == "declared":
         every_tool_declared(job.seeds.domains)
-    began, folder = time.monotonic(), Path(out).expanduser()
+    began, folder = time.monotonic(), folder_of(out)
     tasks = (play.task for play in job.plays)
     with RunFolder.create_or_open(folder, job.record(), tasks, job.seeds.quarantined) as run:
         setting = job.setting(make_world(config))

@@ -11,7 +11,6 @@ import json
 import operator
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from matplotlib.figure import Figure
 
+    from trajgen.objects import Place
+
 LONG = ("messages", "tools", "steps", "state_initial", "state_final")
 _SHARD = re.compile(r"shards/train-(\d{5,})\.parquet")
 
@@ -31,7 +32,7 @@ _SHARD = re.compile(r"shards/train-(\d{5,})\.parquet")
 class Run:
     """A run folder, read only. `len(run)` and `run[i]` are its kept rows, in plan order."""
 
-    def __init__(self, path: Path, numbers: list[int]) -> None:
+    def __init__(self, path: Place, numbers: list[int]) -> None:
         from trajgen.shards import dead_path, rejects_path, shard_path
 
         self.path = path
@@ -40,11 +41,13 @@ class Run:
         self._dead = [dead_path(path, number) for number in numbers]
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """The run in folder `path`. Raises InputError when that is no run folder."""
+    def open(cls, path: str | Place) -> Run:
+        """The run in the folder `path`, or below an object store's URL. Raises InputError when
+        there is none."""
+        from trajgen.objects import place_of
         from trajgen.run_record import existing_run
 
-        folder = Path(path).expanduser()
+        folder = place_of(path)
         existing_run(folder)
         return cls(folder, _committed(folder))
 
@@ -170,7 +173,7 @@ class Run:
         return f"no trajectory has the id {id!r}", where, "`run.frame()` lists the ids."
 
 
-def _committed(folder: Path) -> list[int]:
+def _committed(folder: Place) -> list[int]:
     """The numbers of the shards that count, in plan order."""
     from trajgen.run_record import read_record
     from trajgen.shards import shard_numbers
