@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import math
+import os
 import re
 import threading
 import time
@@ -43,6 +44,7 @@ _RETRY = {
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5)},
 }
 _PENDING: set[Future[Any]] = set()
+_ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
 
@@ -204,8 +206,7 @@ def open_store(url: str) -> ObjectStore:
         advice = 'Install the extra: pip install ".[objects]"'
         raise InputError("needs obstore, which is not installed", scheme, advice) from error
     whole = f"{scheme}://{'/'.join(names)}"
-    # S3 holds what arrives against this sum.
-    config: Any = {"checksum_algorithm": "sha256"} if scheme == "s3" else None
+    config = _config(scheme)
     client: Any = _CLIENT
     retry: Any = _RETRY
     try:
@@ -227,6 +228,17 @@ def _names(url: str) -> tuple[str, list[str]]:
         scheme,  # the rest may hold a password
         "Credentials come from the environment, such as AWS_ACCESS_KEY_ID.",
     )
+
+
+def _config(scheme: str) -> Any:
+    if scheme == "s3":
+        return {"checksum_algorithm": "sha256"}  # S3 holds what arrives against it
+    if scheme != "az":
+        return None
+    account = os.environ.get(_ACCOUNT)
+    if not account:
+        raise InputError("the account is not named", "az://", f"Set {_ACCOUNT}.")
+    return {"account_name": account}  # without it the library panics
 
 
 @cache
