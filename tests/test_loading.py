@@ -8,7 +8,7 @@ import pytest
 
 from trajgen.errors import InputError
 from trajgen.ids import canonical
-from trajgen.loading import find, load_object, safe_name, shipped
+from trajgen.loading import find, load_object, safe_name, shipped, user_path
 
 
 def test_an_object_by_name() -> None:
@@ -84,3 +84,22 @@ def test_what_is_not_found_names_the_places(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find("/no/such")
     assert caught.value.fix == "Looked at: /no/such"
+
+
+def test_a_path_is_meant_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/runs") == tmp_path / "runs"
+    assert user_path(Path("runs")) == Path("runs")
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "a\0b"])
+def test_what_is_no_path_is_the_users_mistake(path: str) -> None:
+    for look in (user_path, find):
+        with pytest.raises(InputError) as caught:
+            look(path)
+        assert "\0" not in str(caught.value)
+
+
+def test_a_name_that_no_disk_holds_is_not_found() -> None:
+    with pytest.raises(InputError, match="no such file or folder"):
+        find("x" * 300)

@@ -13,8 +13,9 @@ import pytest
 from memory_store import memory
 
 from trajgen.errors import Conflict, InputError, MachineError
+from trajgen.loading import user_path
 from trajgen.object_store import ObjectStore, Version, open_store
-from trajgen.objects import folder_of, place_of
+from trajgen.objects import place_of
 
 SECRET = "hunter2"
 
@@ -69,9 +70,10 @@ def test_a_url_is_a_bucket_and_a_prefix_and_nothing_else(url: str) -> None:
 
 
 def test_only_a_run_may_lie_in_a_store() -> None:
-    with pytest.raises(InputError, match="only a run"):
-        folder_of("s3://bucket/x")
-    assert folder_of("runs/x") == place_of("runs/x")
+    with pytest.raises(InputError, match="only a run") as refused:
+        user_path(f"s3://key:{SECRET}@bucket/x")
+    assert SECRET not in str(refused.value)
+    assert user_path("runs/x") == place_of("runs/x")
 
 
 @pytest.mark.parametrize(

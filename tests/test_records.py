@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trajgen.records import Call, Domain, Reason, Step, Trajectory, calls_of
+from trajgen.records import DETAIL_CHARS, Call, Domain, Reason, Step, Trajectory, calls_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -173,3 +173,12 @@ def test_a_domain_finds_its_tools_by_name() -> None:
 
 def test_a_reason_as_json() -> None:
     assert Reason("empty_turn", 3).json() == {"code": "empty_turn", "at": 3, "detail": ""}
+
+
+def test_a_detail_is_bounded_whoever_gives_it() -> None:
+    """A megabyte of model text in a reason would land in rows, manifests and logs."""
+    reason = Reason("bad_answer", 3, "x" * 1_000_000)
+    assert len(reason.detail) == DETAIL_CHARS == 600
+    assert reason.detail.endswith("x…")
+    assert replace(reason, at=4).detail == reason.detail
+    assert Reason("bad_answer", 3, "y" * 600).detail == "y" * 600

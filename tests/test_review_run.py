@@ -17,7 +17,7 @@ from trajgen.plan_file import write_plan
 from trajgen.records import Task, Trajectory
 from trajgen.review import rows as rows_module
 from trajgen.review.run import LONG, Run
-from trajgen.run_record import record_bytes
+from trajgen.run_record import record_bytes, totals
 from trajgen.shards import ShardResult, commit, dead_path, rejects_path, shard_path
 
 SHARD = 8
@@ -138,7 +138,14 @@ def test_a_finished_run_holds_what_its_manifest_names(half: Path) -> None:
     names = [f"{kind}" for n in (0, 1) for kind in (
         f"shards/train-{n:05d}.parquet", f"rejects/{n:05d}.parquet", f"dead/{n:05d}.jsonl"
     )]  # fmt: skip
-    manifest = {"name": "demo", "files": {name: {"sha256": "", "rows": 0} for name in names}}
+    names += ["run.json", "README.md", "plan.parquet", "quarantine.jsonl"]
+    manifest = {
+        "name": "demo",
+        "run_id": "run-1",
+        "digest": "d",
+        "totals": totals((), 0, 0),
+        "files": {name: {"sha256": "", "rows": 0} for name in names},
+    }
     (half / "manifest.json").write_bytes(record_bytes(manifest))
     assert [t.state_initial["x"] for t in Run.open(half)] == expected("kept", (0, 1))
     (half / "manifest.json").write_text("{}")

@@ -152,8 +152,9 @@ def _add_seeds(commands: Any) -> None:
     check.add_argument("path", metavar="PATH", help="a domain folder or an import source")
     check.add_argument("--json", action="store_true")
     load = _verb(actions, "import", verbs.seeds_import, "make an import source a domain folder")
-    load.add_argument("source", metavar="SOURCE", help="such as tau2:airline")
+    load.add_argument("source", metavar="SOURCE", help="such as tau2:airline or sharegpt:FILE")
     load.add_argument("--out", required=True, metavar="DIR")
+    load.add_argument("--domain", metavar="DIR", help="policy and tools that a corpus lacks")
 
 
 def _add_runs(commands: Any) -> None:

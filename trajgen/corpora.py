@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from trajgen.errors import InputError
-from trajgen.importers import import_source, is_source
-from trajgen.importers.openai import Problem, normalised, read
+from trajgen.importers import columns, hub, import_source, is_source
+from trajgen.importers.problem import Problem
+from trajgen.importers.rows import Corpus, corpus_at, files_in, is_corpus, open_corpus
+from trajgen.importers.rows import Row as Found
 from trajgen.loading import find
-from trajgen.records import Domain, Json, Trajectory
+from trajgen.records import Domain, Trajectory
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from trajgen.seeds import SeedSet
 
 Row: TypeAlias = tuple[str, Problem | tuple[Trajectory, Domain]]
 OwnDomain: TypeAlias = Callable[[Trajectory], Domain]
-_BATCH = 256  # rows of a Parquet file in memory at once
+_CONVERSATIONS = {"messages", "conversations", "steps"}  # columns, one of which there has to be
 
 
 def rows(source: str, domain: Domain | None) -> Iterator[Row]:
@@ -32,22 +32,37 @@ def rows(source: str, domain: Domain | None) -> Iterator[Row]:
     of the run's seeds; else one of its own tools alone. Raises InputError when there is
     nothing to read, or when a run's seeds are gone.
     """
-    kind, colon, rest = source.partition(":")
-    if colon and kind == "openai":
-        yield from _json_rows(find(rest), domain)
+    if is_corpus(source):
+        yield from _foreign(open_corpus(source), domain)
     elif is_source(source):
         yield from _imported(source, domain)
     else:
         path = find(source)
         lines = path / "trajectories.jsonl"
         if lines.is_file():
-            yield from _json_rows(lines, domain or _of_folder(path))
-        elif path.is_dir() or path.suffix == ".parquet":
-            own = _given(domain) if domain else _of_run(path)
-            for file in _parquet_files(path):
-                yield from _parquet_rows(file, domain, own)
+            yield from _foreign(corpus_at(lines), domain or _of_folder(path))
         else:
-            yield from _json_rows(path, domain)
+            yield from _of_files(path, domain)
+
+
+def formats(source: str) -> dict[str, str]:
+    """The format of each file of `source` that is neither named nor our own; "" for none."""
+    if is_corpus(source):
+        return open_corpus(source).recognised() if source.startswith("hf:") else {}
+    path = None if is_source(source) else find(source)
+    if path is None or (path / "trajectories.jsonl").is_file():
+        return {}
+    foreign = [f for f in _files(path) if f.suffix != ".parquet" or not _is_own(f)]
+    return {name: kind for f in foreign for name, kind in corpus_at(f).recognised().items()}
+
+
+def _of_files(path: Path, domain: Domain | None) -> Iterator[Row]:
+    own = _given(domain) if domain else _of_run(path)
+    for file in _files(path):
+        if file.suffix == ".parquet" and _is_own(file):
+            yield from _own_rows(file, own)
+        else:
+            yield from _foreign(corpus_at(file), domain)
 
 
 def _of_folder(folder: Path) -> Domain | None:
@@ -104,87 +119,50 @@ def _imported(source: str, domain: Domain | None) -> Iterator[Row]:
         yield name, (made, own)
 
 
-def _json_rows(path: Path, domain: Domain | None) -> Iterator[Row]:
-    for number, row in read(path):
-        place = f"{path.name}:{number}"
-        yield _placed(row, place, domain)
+def _foreign(corpus: Corpus, domain: Domain | None) -> Iterator[Row]:
+    for row in corpus.rows():
+        yield _placed(row, domain or corpus.domain)
 
 
-def _placed(row: dict[str, Json] | Problem, place: str, domain: Domain | None) -> Row:
+def _placed(row: Found, domain: Domain | None) -> Row:
     """A row under its own id, or under its place in the file when it has none. Its own
     `state`, laid over the domain's, is where it began."""
-    if isinstance(row, Problem):
-        return place, row
-    id_ = str(row["id"]) if isinstance(row.get("id"), str | int) else place
-    tools = tuple(row.get("tools", ()))
+    value = row.value
+    if isinstance(value, Problem):
+        return row.place, value
+    id_ = str(value["id"]) if isinstance(value.get("id"), str | int) else row.place
+    tools = tuple(value.get("tools", ()))
     own = domain or Domain(name="", policy="", tools=tools)
-    state = row["state"] if isinstance(row.get("state"), dict) else None
-    messages = tuple(row["messages"])
+    state = value["state"] if isinstance(value.get("state"), dict) else None
+    messages = tuple(value["messages"])
     made = Trajectory(id_, own.name, messages, tools or own.tools, state_initial=state)
     return id_, (made, own)
 
 
-def _parquet_files(path: Path) -> list[Path]:
-    """The file itself, a run's kept shards, or all Parquet files of a folder, by name."""
-    if path.is_file():
+def _files(path: Path) -> list[Path]:
+    """The file itself, a run's kept shards, or all JSON and Parquet files of a folder."""
+    if path.is_file() or hub.is_saved(path):
         return [path]
-    folder = path / "shards" if (path / "shards").is_dir() else path
-    files = sorted(file for file in folder.rglob("*.parquet") if not file.name.startswith("."))
-    if not files:
-        raise InputError("no trajectories.jsonl and no .parquet file here", str(path))
-    return files
+    if not (shards := path / "shards").is_dir():
+        return files_in(path)
+    return sorted(file for file in shards.glob("*.parquet") if not file.name.startswith("."))
 
 
-def _parquet_rows(path: Path, domain: Domain | None, own: OwnDomain) -> Iterator[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            columns, ours = _columns(file.schema_arrow, path)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield _column_row(row, f"{path.name}:{number}", domain, own if ours else None)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"cannot be read as Parquet ({str(error)[:200]})", str(path)) from error
+def _is_own(file: Path) -> bool:
+    """Whether these are our own shards. Raises InputError for what holds no conversations."""
+    found = columns.names(file)
+    if not found & _CONVERSATIONS:
+        raise InputError(
+            f"no column `messages` (found: {', '.join(sorted(found)[:12])})", str(file)
+        )
+    return found >= columns.OWN
 
 
-def _columns(schema: pa.Schema, path: Path) -> tuple[list[str] | None, bool]:
-    """Which columns to read (None: all), and whether the rows are our own.
-
-    Extension types other than Arrow's JSON are refused: some run code when they are read.
-    """
-    import pyarrow as pa
-
-    names = set(schema.names)
-    if "messages" not in names:
-        found = ", ".join(schema.names[:12])
-        raise InputError(f"no column `messages` (found: {found})", str(path))
-    for field in schema:
-        for kind in _types(field.type):
-            name = getattr(kind, "extension_name", None)
-            if isinstance(kind, pa.BaseExtensionType) and name != "arrow.json":
-                raise InputError(f"column {field.name!r} has the unknown type {kind}", str(path))
-    if {"schema_version", "steps", "state_initial"} <= names:
-        return None, True
-    return [name for name in ("id", "messages", "tools") if name in names], False
-
-
-def _types(kind: pa.DataType) -> Iterator[pa.DataType]:
-    yield kind
-    for index in range(kind.num_fields):
-        yield from _types(kind.field(index).type)
-
-
-def _column_row(
-    row: dict[str, Any], place: str, domain: Domain | None, own: OwnDomain | None
-) -> Row:
-    if own is None:
-        return _placed(normalised(row, from_columns=True), place, domain)
-    try:
-        trajectory = Trajectory.parse(row)
-    except (KeyError, TypeError, ValueError) as error:
-        return place, Problem(f"not a row of a shard ({str(error)[:120]})")
-    return trajectory.id, (trajectory, own(trajectory))
+def _own_rows(file: Path, own: OwnDomain) -> Iterator[Row]:
+    for number, row in columns.read(file):
+        try:
+            trajectory = Trajectory.parse(row)
+        except (KeyError, TypeError, ValueError) as error:
+            yield f"{file.name}:{number}", Problem(f"not a row of a shard ({str(error)[:120]})")
+            continue
+        yield trajectory.id, (trajectory, own(trajectory))

@@ -18,7 +18,7 @@ from typing import Protocol
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
 from trajgen.errors import EngineDead, InputError, MachineError
-from trajgen.records import Task
+from trajgen.records import Task, cut
 from trajgen.worker import Outcome, Report
 
 EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
@@ -194,7 +194,7 @@ class Dispatch:
             "id": task.id,
             "index": task.index,
             "error": error,
-            "message": message[:2000],
+            "message": cut(message),
             "attempts": attempts,
         }
         self.collector.add(task, Settled(death=death))

@@ -17,7 +17,9 @@ from trajgen.declared import KEYS, kind_of
 from trajgen.declared import problems as declared_problems
 from trajgen.errors import InputError
 from trajgen.filters.text import find_control_token
-from trajgen.pipeline_file import explain, read_yaml
+from trajgen.loading import plain_file
+from trajgen.pipeline_file import explain
+from trajgen.plain_yaml import read_yaml
 from trajgen.pointers import scalars
 from trajgen.records import Domain, Json, ToolKind
 from trajgen.schemas import parse_json, tool_problems
@@ -54,21 +56,21 @@ def load_domain(folder: Path) -> Domain:
     """The domain in `folder`, seeds left out. Raises InputError with file and mistake."""
     if not folder.is_dir():
         raise InputError("a domain is a folder", str(folder), "See README, 'Your own domain'.")
-    file = folder / "domain.yaml"
+    file = plain_file(folder, "domain.yaml")
     try:
         head = TypeAdapter(DomainFile).validate_python(read_yaml(file))
     except ValidationError as error:
         raise InputError(explain(error, DomainFile), str(file)) from error
-    tools, state = _json_file(folder / "tools.json"), None
+    tools, state = _json_file(plain_file(folder, "tools.json")), None
     if (folder / "state.json").exists():
-        state = _json_file(folder / "state.json")
+        state = _json_file(plain_file(folder, "state.json"))
     problems = tool_problems(tools)
     unknown = [] if problems else sorted(set(head.tools) - {t["function"]["name"] for t in tools})
     problems += [f"domain.yaml describes unknown tool {name!r}" for name in unknown]
     problems += [] if problems else _kind_problems(head)
     if not isinstance(state, dict | None):
         problems.append("state.json must hold an object")
-    policy = _text_file(folder / "policy.md")
+    policy = _text_file(plain_file(folder, "policy.md"))
     semantics = {name: t.declared() for name, t in head.tools.items() if t.declared()}
     shown = [policy, tools, state, semantics]
     problems += [f"control token {t!r}" for t in [control_token(shown)] if t]

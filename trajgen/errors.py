@@ -22,6 +22,8 @@ Every error says what, where and what to do. The command line prints that as one
 
 from __future__ import annotations
 
+MOST_CHARS = 4000  # of a message: input of any length may stand in it
+
 
 class TrajgenError(Exception):
     """Base of all errors of this package.
@@ -33,6 +35,7 @@ class TrajgenError(Exception):
     exit_code = 3
 
     def __init__(self, what: str, where: str = "", fix: str = "") -> None:
+        what, where = what[:MOST_CHARS], where[:MOST_CHARS]
         super().__init__(what, where, fix)
         self.what, self.where, self.fix = what, where, fix
 

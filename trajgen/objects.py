@@ -17,7 +17,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
-from trajgen.errors import Conflict, InputError
+from trajgen.errors import Conflict
+from trajgen.loading import user_path
 from trajgen.object_store import Meta, ObjectStore, Version, open_store
 
 T = TypeVar("T")
@@ -146,17 +147,7 @@ def place_of(given: str | Place) -> Place:
         return given
     if isinstance(given, str) and "://" in given:
         return ObjectPath(open_store(given))
-    return Path(given).expanduser()
-
-
-def folder_of(given: str | Path) -> Path:
-    """A folder on disk. Raises InputError for a URL, which would become a folder's name."""
-    if isinstance(given, str) and "://" in given:
-        scheme = given.partition("://")[0]
-        raise InputError(
-            "only a run can be in an object store", f"{scheme}://", "Name a folder here."
-        )
-    return Path(given).expanduser()
+    return user_path(given)
 
 
 def readable(source: Source) -> Path | BinaryIO:

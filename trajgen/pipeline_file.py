@@ -7,21 +7,22 @@ is secret refuses literal text, and is in no message or traceback.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from trajgen.config import STRATEGIES, Pipeline
 from trajgen.errors import InputError
+from trajgen.plain_yaml import parse_yaml, read_yaml
+from trajgen.records import cut
 
 File = TypeVar("File", bound=BaseModel)
 
+MISTAKES = 10  # told at once
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -56,39 +57,12 @@ def load_file(
         raise InputError(error.what, str(path), error.fix) from error
 
 
-class _OneOfEach(yaml.SafeLoader):
-    """A SafeLoader that refuses a key given twice, where the last would win in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen and key.value != "<<":
-                problem = f"the key {key.value!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """The data of a YAML file. Raises InputError with the line that is wrong."""
-    try:
-        data = _OneOfEach(path.read_text("utf-8")).get_single_data()
-        json.dumps(data, default=str, skipkeys=True)  # an anchor inside itself is a ValueError
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not readable"
-        raise InputError(f"this is not valid YAML: {problem}", f"{path}{line}") from error
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
-        raise InputError(f"cannot be read ({error})", str(path)) from error
-    return data
-
-
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Every mistake of a file on a line of its own, unknown keys with the nearest known one."""
+    """Every mistake of a file on a line of its own, unknown keys with the nearest known one;
+    of a file that is wrong all over, the first MISTAKES."""
     lines = []
-    for mistake in error.errors():
-        keys = [str(key) for key in mistake["loc"]]
+    for mistake in error.errors()[:MISTAKES]:
+        keys = [cut(str(key), 60) for key in mistake["loc"]]
         if mistake["type"] == "extra_forbidden":
             close = _closest(keys[-1], _keys_at(model, keys[:-1]))
             lines.append(f"unknown key {'.'.join(keys)!r}{close}")
@@ -96,7 +70,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             lines.append(f"unknown key {'.'.join(keys[:-1])!r}{_closest(keys[-2], STRATEGIES)}")
         else:
             what = mistake["msg"].removeprefix("Value error, ")
-            lines.append(f"{'.'.join(keys) or 'file'}: {what}")
+            lines.append(f"{'.'.join(keys) or 'file'}: {cut(what)}")
+    if error.error_count() > MISTAKES:
+        lines.append(f"and {error.error_count() - MISTAKES} more mistakes")
     return "\n  ".join(lines)
 
 
@@ -134,9 +110,10 @@ def _override(data: dict[str, Any], text: str) -> None:
         data[parent] = {} if below is None else dict(below)
         data = data[parent]
     try:
-        data[last] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"--set {key}: {value!r} is not valid YAML") from error
+        data[last] = parse_yaml(value, "")
+    except InputError as error:
+        problem = error.what.removeprefix("this is not valid YAML: ")
+        raise InputError(f"--set {key}: {value!r} is not valid YAML: {problem}") from error
 
 
 def _refuse_literal_secrets(data: Any, path: Path) -> None:

@@ -18,15 +18,22 @@ Outcome = Literal["success", "failure", "refusal"]
 ToolKind = Literal["read", "write"]
 
 SCHEMA_VERSION = "1"
+DETAIL_CHARS = 600  # of what was found: model text of any length may stand in it
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a trajectory was dropped: `code`, index of the message that broke, what was found."""
+    """Why a trajectory was dropped: `code`, index of the message that broke, what was found.
+
+    `detail` is cut to DETAIL_CHARS characters, whoever gives it.
+    """
 
     code: str
     at: int | None = None
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", cut(self.detail))
 
     def json(self) -> dict[str, Json]:
         return {"code": self.code, "at": self.at, "detail": self.detail}
@@ -225,6 +232,11 @@ def calls_of(messages: tuple[Message, ...] | list[Message]) -> Iterator[Call]:
         for call in message.get("tool_calls", ()):
             function = call["function"]
             yield Call(call.get("id", ""), function["name"], function["arguments"], index)
+
+
+def cut(text: str, most: int = DETAIL_CHARS) -> str:
+    """`text`, or its beginning where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _text(value: Json) -> str:

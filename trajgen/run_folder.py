@@ -36,6 +36,7 @@ from trajgen.run_record import (
     FIDELITY,
     manifest,
     quarantined,
+    read_manifest,
     read_record,
     read_run,
     record_bytes,
@@ -95,7 +96,7 @@ class RunFolder:
     @property
     def complete(self) -> bool:
         """Whether the manifest is there and is this run's."""
-        record = read_record(self.path / "manifest.json")
+        record = read_manifest(self.path)
         return record is not None and record["digest"] == self.run["digest"]
 
     def plan_tasks(self, start: int = 0) -> Iterator[Task]:
@@ -248,7 +249,7 @@ class RunFolder:
 
     def _damaged_static(self) -> list[str]:
         """Which of the plan and the quarantine are not what they were when written."""
-        record = read_record(self.path / "manifest.json")
+        record = read_manifest(self.path)
         if record is None:
             plan = plan_path(self.path)
             return ["plan.parquet"] if plan.exists() and sealed_sha256(plan) is None else []

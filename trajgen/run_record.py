@@ -9,6 +9,7 @@ Crash rule: each is there whole or not at all, and neither is ever changed in pl
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +23,13 @@ from trajgen.ids import digest
 from trajgen.lease import CLOCK, LEASE
 from trajgen.objects import Place, sizes_in
 from trajgen.records import SCHEMA_VERSION
-from trajgen.shards import ShardInfo, dead_path, rejects_path, shard_path
+from trajgen.shards import ShardInfo, dead_path, is_shard_file, rejects_path, shard_path
 
 FIDELITY = "fidelity.json"  # the figures that a run required of its world model
 EXPLORE = "explore.json"  # the counts of collected transitions
-_PARTS = ("shards", "rejects", "dead")
+REVIEWS = "reviews.parquet"  # what people say of rows; changes after the run, so in no manifest
+_STATIC = ("run.json", "README.md", "plan.parquet", "quarantine.jsonl")
+_PARTS = ("shards", "rejects", "dead", "logs")
 _SHOWN = 80
 _LEFT_OVER = ("driver.lock", LEASE, CLOCK)  # in logs/, of a driver that died before run.json
 
@@ -47,15 +50,24 @@ def read_record(path: Place) -> dict[str, Any] | None:
     return data if sha256 == digest(data) else None
 
 
+def read_manifest(folder: Place) -> dict[str, Any] | None:
+    """What the manifest of a run holds, or None when it is missing, damaged or names anything
+    but files of a run: somebody else may have written it, and its names become paths."""
+    record = read_record(folder / "manifest.json")
+    return record if record is not None and _is_manifest(record) else None
+
+
 def read_run(folder: Place) -> dict[str, Any] | None:
     """The run of a folder, or None when a run may begin there.
 
-    Raises InputError when the folder holds something else, or run.json is damaged.
+    Raises InputError when the folder holds something else, run.json is damaged, or a part of
+    the run is a link to elsewhere.
     """
     path = folder / "run.json"
+    refuse_links(folder)
     if path.exists():
         run = read_record(path)
-        if run is None:
+        if run is None or not _is_run(run):
             raise InputError(
                 "is damaged", str(path), "Put back a copy of it, or name another folder with --out."
             )
@@ -67,6 +79,25 @@ def read_run(folder: Place) -> dict[str, Any] | None:
             "Name another folder with --out; nothing in this one was touched.",
         )
     return None
+
+
+def refuse_links(folder: Place) -> None:
+    """Raise InputError when anything of a run folder is a link, a device or a pipe: what is
+    written to it would land elsewhere, what is read might never end."""
+    if not isinstance(folder, Path):
+        return  # objects are none of these
+    for part in (folder, *(folder / name for name in _PARTS)):
+        if not part.is_dir():
+            continue
+        with os.scandir(part) as entries:
+            for entry in entries:
+                own = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+                if not own and os.path.lexists(entry.path):  # else it was removed just now
+                    raise InputError(
+                        "is no plain file or folder; a run holds its own files",
+                        entry.path,
+                        "Put the data itself there. The run folder as a whole may be a link.",
+                    )
 
 
 def existing_run(folder: Place) -> dict[str, Any]:
@@ -182,6 +213,31 @@ def _size(path: Place, sizes: Mapping[str, int]) -> int:
     if path.name not in sizes:
         raise CommitError("is gone", str(path))
     return sizes[path.name]
+
+
+def _is_run(record: Mapping[str, Any]) -> bool:
+    """Whether a record has what is read of every run."""
+    texts = all(isinstance(record.get(key), str) for key in ("name", "run_id", "digest"))
+    planned, pipeline = record.get("planned"), record.get("pipeline")
+    parts = pipeline.get("shards") if isinstance(pipeline, dict) else None
+    rows = parts.get("rows") if isinstance(parts, dict) else None
+    return texts and isinstance(planned, int) and isinstance(rows, int) and rows > 0
+
+
+def _is_manifest(record: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(record.get(key), str) for key in ("name", "run_id", "digest"))
+    sums, files = record.get("totals"), record.get("files")
+    if not texts or not isinstance(sums, dict) or not isinstance(files, dict):
+        return False
+    summed = all(type(sums.get(key)) is type(zero) for key, zero in totals((), 0, 0).items())
+    named = files.keys() >= set(_STATIC) and all(map(_is_file_of_a_run, files))
+    entries = files.values()
+    hashed = all(isinstance(e, dict) and isinstance(e.get("sha256"), str) for e in entries)
+    return summed and named and hashed
+
+
+def _is_file_of_a_run(name: str) -> bool:
+    return name in (*_STATIC, FIDELITY, EXPLORE) or is_shard_file(name)
 
 
 def _is_ours(folder: Place) -> bool:

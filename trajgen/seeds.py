@@ -26,10 +26,10 @@ from trajgen.goals import CONDITIONS, holds, is_condition
 from trajgen.ids import content_id, digest
 from trajgen.importers import import_source, is_source
 from trajgen.ledger import Ledger
-from trajgen.loading import find
+from trajgen.loading import find, plain_file
 from trajgen.pipeline_file import explain
 from trajgen.pointers import EffectError, overlay
-from trajgen.records import Call, Domain, Json, Message, Seed, Trajectory, calls_of
+from trajgen.records import Call, Domain, Json, Message, Seed, Trajectory, calls_of, cut
 from trajgen.schemas import parse_json
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -113,9 +113,8 @@ def _load(source: str, near: Path | None) -> tuple[Domain, list[Seed], list[dict
         return check_imported(imported.domain, imported.seeds, imported.refused, source)
     folder = find(source, near)
     domain = load_domain(folder)
-    seeds, refused = load_lines(
-        folder / "trajectories.jsonl", domain, name=f"{source}/trajectories.jsonl"
-    )
+    lines = plain_file(folder, "trajectories.jsonl")
+    seeds, refused = load_lines(lines, domain, name=f"{source}/trajectories.jsonl")
     return domain, seeds, refused
 
 
@@ -126,7 +125,7 @@ def check_imported(
     good, bad = [], list(refused)
     for number, seed in enumerate(seeds, 1):
         if problem := seed_problem(seed, domain):
-            bad.append({"file": source, "line": number, "reason": problem})
+            bad.append(_refused(source, number, problem))
         else:
             good.append(seed)
     return domain, good, bad
@@ -146,10 +145,14 @@ def load_lines(
             if copy_of != number:
                 problem = f"copies line {copy_of}"
         if problem or seed is None:
-            refused.append({"file": name or str(path), "line": number, "reason": problem})
+            refused.append(_refused(name or str(path), number, problem))
         else:
             seeds.append(seed)
     return seeds, refused
+
+
+def _refused(file: str, line: int, problem: str) -> dict[str, Json]:
+    return {"file": file, "line": line, "reason": cut(problem)}
 
 
 def seed_problem(seed: Seed, domain: Domain) -> str:

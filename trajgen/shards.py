@@ -77,6 +77,12 @@ def dead_path(folder: Place, number: int) -> Place:
     return folder / "dead" / f"{number:05d}.jsonl"
 
 
+def is_shard_file(name: str) -> bool:
+    """Whether `name`, relative to a run folder, is that of a shard's file."""
+    part, _, file = name.partition("/")
+    return part in _NAMES and _NAMES[part].fullmatch(file) is not None
+
+
 def shard_numbers(folder: Place, sides: bool = False) -> list[int]:
     """The numbers of the shards that are there by name, in order; with `sides`, those of
     which there is any file."""

@@ -12,7 +12,7 @@ from typing import Any
 from trajgen.durable import place_bytes
 from trajgen.ids import canonical
 from trajgen.objects import Place, side_by_side
-from trajgen.run_record import existing_run, quarantined, read_record, totals
+from trajgen.run_record import existing_run, quarantined, read_manifest, totals
 from trajgen.shards import read_info, shard_numbers, shard_path
 
 _TOKENS = ("prompt", "cached", "generated")
@@ -25,7 +25,7 @@ def status(folder: Place) -> dict[str, Any]:
     Reads footers only and takes no lock. Raises InputError when `folder` holds no run.
     """
     run = existing_run(folder)
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is not None:
         sums = manifest["totals"]
     else:

@@ -9,10 +9,10 @@ import argparse
 import json
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 from trajgen.errors import CheckFailed, InputError
+from trajgen.loading import user_path
 
 Arguments = argparse.Namespace
 
@@ -82,7 +82,7 @@ def fidelity(arguments: Arguments) -> None:
         )
     _print(json.dumps(found.figures) if arguments.json else table(found.figures))
     if arguments.plot:
-        save_plot(found.figures, Path(arguments.plot))
+        save_plot(found.figures, user_path(arguments.plot))
     found.check()
 
 
@@ -125,16 +125,11 @@ def seeds_check(arguments: Arguments) -> None:
 
 
 def seeds_import(arguments: Arguments) -> None:
-    from trajgen.importers import import_source, refuse_filled, write_domain
-    from trajgen.objects import folder_of
+    from trajgen.importers.command import import_to
 
-    out = folder_of(arguments.out)
-    refuse_filled(out)  # before minutes of reading
-    imported = import_source(arguments.source)
-    write_domain(imported, out)
-    for entry in imported.refused:
-        say(f"{entry['file']}:{entry['line']}: {entry['reason']}")
-    _print(f"{len(imported.seeds)} seeds in {arguments.out}, {len(imported.refused)} refused")
+    out, domain = user_path(arguments.out), _domain(arguments)
+    seeds, refused = import_to(arguments.source, out, domain, say)
+    _print(f"{seeds} seeds in {out}, {refused} refused")
 
 
 def status(arguments: Arguments) -> None:
@@ -181,18 +176,23 @@ def show(arguments: Arguments) -> None:
 
 
 def filter(arguments: Arguments) -> None:
+    from trajgen.corpora import formats
     from trajgen.filtering import filter_to
-    from trajgen.objects import folder_of
 
-    domain = None
-    if arguments.domain:
-        from trajgen.domains import load_domain
-        from trajgen.loading import find
-
-        domain = load_domain(find(arguments.domain))
-    out = folder_of(arguments.out) if arguments.out else None
+    domain = _domain(arguments)
+    for name, form in formats(arguments.source).items():
+        say(f"{name}: {form or 'no known format'}")
+    out = user_path(arguments.out) if arguments.out else None
     totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
     _print(json.dumps(totals) if arguments.json else _filtered(totals))
+
+
+def _domain(arguments: Arguments) -> Any:
+    """The domain of `--domain DIR`, or None without one."""
+    from trajgen.domains import load_domain
+    from trajgen.loading import find
+
+    return load_domain(find(arguments.domain)) if arguments.domain else None
 
 
 def _filtered(totals: dict[str, Any]) -> str:

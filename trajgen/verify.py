@@ -18,9 +18,11 @@ from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
     EXPLORE,
     FIDELITY,
+    REVIEWS,
     existing_run,
     quarantined,
-    read_record,
+    read_manifest,
+    refuse_links,
     shard_rows,
     totals,
 )
@@ -41,7 +43,7 @@ Problem = dict[str, str]
 _COUNTED = ("id", "reasons", "outcome", "seed_license", "n_tokens", "n_target_tokens")
 _OWN = (
     *("run.json", "manifest.json", "plan.parquet", "quarantine.jsonl", "README.md"),
-    *(FIDELITY, EXPLORE),
+    *(FIDELITY, EXPLORE, REVIEWS),
 )
 
 
@@ -50,13 +52,14 @@ def verify(folder: Place) -> list[Problem]:
 
     Raises InputError when `folder` holds no run.
     """
+    refuse_links(folder)
     try:
         run = existing_run(folder)
     except InputError:
         if (folder / "run.json").exists():
             return [_problem("run.json", "is damaged")]
         raise
-    problems = [*_plan(folder, run), *_quarantine(folder)]
+    problems = [*_plan(folder, run), *_quarantine(folder), *_reviews(folder)]
     if any(problem["file"] == "plan.parquet" for problem in problems):
         return [*problems, *_seals(folder)]
     infos: dict[int, ShardInfo] = {}
@@ -153,6 +156,11 @@ def _quarantine(folder: Place) -> Iterator[Problem]:
         yield _problem("quarantine.jsonl", f"is damaged ({error})")
 
 
+def _reviews(folder: Place) -> Iterator[Problem]:
+    if (folder / REVIEWS).exists() and sealed_sha256(folder / REVIEWS) is None:
+        yield _problem(REVIEWS, "is damaged or cut off")
+
+
 def _seals(folder: Place) -> Iterator[Problem]:
     for number in shard_numbers(folder):
         if sealed_sha256(shard_path(folder, number)) is None:
@@ -179,7 +187,7 @@ def _is_underway(path: Place, complete: bool) -> bool:
 def _manifest(folder: Place, run: dict[str, Any], infos: dict[int, ShardInfo]) -> Iterator[Problem]:
     if not (folder / "manifest.json").exists():
         return
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None:
         yield _problem("manifest.json", "is damaged")
         return

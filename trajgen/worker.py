@@ -23,7 +23,7 @@ from trajgen.engines import Engine
 from trajgen.errors import EngineDead, InputError, RequestError, Timeout
 from trajgen.filters.corpus import fingerprint
 from trajgen.prompts import Prompts
-from trajgen.records import Json, Task
+from trajgen.records import Json, Task, cut
 from trajgen.rollout import Rollout
 from trajgen.seeds import SeedSet
 from trajgen.sketches import sketch
@@ -31,6 +31,7 @@ from trajgen.stage import Stage, make_stage
 
 EXCHANGE_S = 1.0  # the longest an exchange waits for an outcome: also the heartbeat
 GATHER_S = 0.02  # after a first outcome, how long to wait for its neighbours
+Error = Literal["", "request", "timeout", "engine", "input", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Outcome:
     row: dict[str, Json] | None = None
     fingerprint: str = ""
     sketch: str = ""
-    error: Literal["", "request", "timeout", "engine", "input", "internal"] = ""
+    error: Error = ""
     message: str = ""
 
 
@@ -143,20 +144,20 @@ class Worker:
         try:
             return await self._played(task)
         except RequestError as error:
-            return Outcome(task.id, error="request", message=error.what)
+            return _died(task, "request", error.what)
         except Timeout as error:
-            return Outcome(task.id, error="timeout", message=error.what)
+            return _died(task, "timeout", error.what)
         except EngineDead as error:
             self._engine_dead = True
-            return Outcome(task.id, error="engine", message=error.what)
+            return _died(task, "engine", error.what)
         except InputError as error:
-            return Outcome(task.id, error="input", message=str(error))
+            return _died(task, "input", str(error))
         except asyncio.CancelledError:
             if self._is_cancelled():
                 raise
-            return Outcome(task.id, error="internal", message="cancelled from inside")
+            return _died(task, "internal", "cancelled from inside")
         except Exception as error:  # noqa: BLE001 - a bug, a filter's too, costs its task alone
-            return Outcome(task.id, error="internal", message=f"{type(error).__name__}: {error}")
+            return _died(task, "internal", f"{type(error).__name__}: {error}")
 
     def _is_cancelled(self) -> bool:
         playing = asyncio.current_task()
@@ -171,3 +172,7 @@ class Worker:
         wanted = self.job.pipeline.near_duplicate is not None and not trajectory.reasons
         mark = sketch(trajectory.messages) if wanted else ""
         return Outcome(task.id, trajectory.row(), fingerprint(trajectory.messages), mark)
+
+
+def _died(task: Task, error: Error, message: str) -> Outcome:
+    return Outcome(task.id, error=error, message=cut(message))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trajgen.errors import InputError
+from trajgen.loading import user_path
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 
@@ -17,7 +18,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM makes room for
 def folder_of(name: str) -> str:
     """The folder of adapter `name`: a folder, or an id on the hub. Raises InputError when it
     is neither."""
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if folder.is_absolute() or folder.exists():
         return str(folder)
     from huggingface_hub import snapshot_download

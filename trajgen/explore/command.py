@@ -22,8 +22,8 @@ from trajgen.explore.policies import POLICIES, Play, plays
 from trajgen.fidelity.probes import text_values
 from trajgen.ids import digest
 from trajgen.ledger import Ledger
+from trajgen.loading import user_path
 from trajgen.loop import run_to_end
-from trajgen.objects import folder_of
 from trajgen.records import SCHEMA_VERSION, Domain, Json, Seed, calls_of
 from trajgen.run_folder import RunFolder
 from trajgen.run_record import EXPLORE, record_bytes
@@ -140,7 +140,7 @@ def explore(
         raise InputError("no seed calls a tool", source)
     if config.kind == "declared":
         every_tool_declared(job.seeds.domains)
-    began, folder = time.monotonic(), folder_of(out)
+    began, folder = time.monotonic(), user_path(out)
     tasks = (play.task for play in job.plays)
     with RunFolder.create_or_open(folder, job.record(), tasks, job.seeds.quarantined) as run:
         setting = job.setting(make_world(config))

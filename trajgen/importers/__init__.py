@@ -3,20 +3,23 @@
 `name:argument` picks the importer, as in `tau2:airline`. What cannot become a seed is
 named with its reason, never skipped: `records read = seeds + refused`.
 
-Crash rule: an import keeps nothing; `write_domain` writes into an empty folder only, and
-`trajectories.jsonl` last, so a folder without it is an import that did not end.
+Crash rule: an import keeps nothing; `write_seeds` writes into an empty folder only, and
+names `trajectories.jsonl` last, so a folder without it is an import that did not end.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import yaml
 
+from trajgen.durable import TEMPORARY
 from trajgen.errors import InputError, MachineError
 from trajgen.loading import load_object
 from trajgen.records import Domain, Json, Seed
@@ -46,6 +49,12 @@ IMPORTERS: dict[str, str] = {
     "textworld": "trajgen.importers.textworld:import_textworld",
     "scienceworld": "trajgen.importers.scienceworld:import_scienceworld",
     "household": "trajgen.importers.household:import_household",
+    "openai": "trajgen.importers.corpus:import_openai",
+    "sharegpt": "trajgen.importers.corpus:import_sharegpt",
+    "hermes": "trajgen.importers.corpus:import_hermes",
+    "react": "trajgen.importers.corpus:import_react",
+    "atif": "trajgen.importers.corpus:import_atif",
+    "hf": "trajgen.importers.corpus:import_any",
 }
 
 
@@ -80,29 +89,54 @@ def refuse_filled(folder: Path) -> None:
 def write_domain(imported: Imported, folder: Path) -> None:
     """Write a domain folder that the seed loader reads back.
 
-    Raises InputError when `folder` is there and not empty, MachineError when it cannot be
-    written.
+    Raises as `write_seeds` does.
+    """
+    write_seeds(imported.domain, [*imported.refused, *imported.seeds], folder)
+
+
+def write_seeds(
+    domain: Domain, found: Iterable[Seed | dict[str, Json]], folder: Path
+) -> tuple[int, int]:
+    """Write a domain folder from seeds and refusals, taken one by one; how many of each.
+
+    What was refused goes to `quarantine.jsonl`. Raises InputError when `folder` is there and
+    not empty, MachineError when it cannot be written.
     """
     refuse_filled(folder)
     try:
-        _write(imported, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_domain(domain, folder)
+        return _write_lines(found, folder)
     except OSError as error:
         raise MachineError(
             f"cannot be written ({error})", str(folder), "Free the disk or name another folder."
         ) from error
 
 
-def _write(imported: Imported, folder: Path) -> None:
-    domain = imported.domain
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_domain(domain: Domain, folder: Path) -> None:
     head = yaml.safe_dump(_head(domain), sort_keys=False, allow_unicode=True, width=100)
     (folder / "domain.yaml").write_text(head, "utf-8")
     (folder / "policy.md").write_text(domain.policy, "utf-8")
     (folder / "tools.json").write_text(_json(list(domain.tools), indent=2), "utf-8")
     if domain.state is not None:
         (folder / "state.json").write_text(_json(domain.state), "utf-8")
-    lines = "".join(line + "\n" for line in _lines(imported.seeds))
-    (folder / "trajectories.jsonl").write_text(lines, "utf-8")
+
+
+def _write_lines(found: Iterable[Seed | dict[str, Json]], folder: Path) -> tuple[int, int]:
+    counts, last = [0, 0], folder / "trajectories.jsonl"
+    unfinished = folder / f"{TEMPORARY}{last.name}"
+    with ExitStack() as stack:
+        files = [stack.enter_context(unfinished.open("wb"))]
+        for item in found:
+            refused = not isinstance(item, Seed)
+            if refused and len(files) == 1:
+                files.append(stack.enter_context((folder / "quarantine.jsonl").open("wb")))
+            files[refused].write(_line(item))
+            counts[refused] += 1
+        files[0].flush()
+        os.fsync(files[0].fileno())
+    os.replace(unfinished, last)
+    return counts[0], counts[1]
 
 
 def _head(domain: Domain) -> dict[str, Json]:
@@ -119,16 +153,23 @@ def _head(domain: Domain) -> dict[str, Json]:
     }
 
 
-def _lines(seeds: Iterable[Seed]) -> Iterable[str]:
-    for seed in seeds:
-        row: dict[str, Json] = {"id": seed.id, "messages": list(seed.messages)}
-        if seed.state is not None:
-            row["state"] = seed.state
-        if seed.goal:
-            row["goal"] = list(seed.goal)
-        if seed.meta:
-            row["meta"] = _plain(seed.meta)
-        yield _json(row)
+def _line(item: Seed | dict[str, Json]) -> bytes:
+    row = _row(item) if isinstance(item, Seed) else item
+    try:
+        return f"{_json(row)}\n".encode()
+    except UnicodeEncodeError:  # a lone half of a surrogate pair, kept as its escape
+        return f"{json.dumps(row)}\n".encode()
+
+
+def _row(seed: Seed) -> dict[str, Json]:
+    row: dict[str, Json] = {"id": seed.id, "messages": list(seed.messages)}
+    if seed.state is not None:
+        row["state"] = seed.state
+    if seed.goal:
+        row["goal"] = list(seed.goal)
+    if seed.meta:
+        row["meta"] = _plain(seed.meta)
+    return row
 
 
 def _plain(value: Json) -> Json:

@@ -11,6 +11,7 @@ import json
 import operator
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from trajgen.objects import Place
+    from trajgen.review.reviews import Judgement, Review
 
 LONG = ("messages", "tools", "steps", "state_initial", "state_final")
 _SHARD = re.compile(r"shards/train-(\d{5,})\.parquet")
@@ -36,6 +38,7 @@ class Run:
         from trajgen.shards import dead_path, rejects_path, shard_path
 
         self.path = path
+        self.numbers = numbers
         self._kept = Rows([shard_path(path, number) for number in numbers])
         self._rejected = Rows([rejects_path(path, number) for number in numbers])
         self._dead = [dead_path(path, number) for number in numbers]
@@ -73,7 +76,7 @@ class Run:
         from trajgen.shards import COLUMNS
 
         columns = [name for name in COLUMNS if name not in LONG]
-        frame: pandas.DataFrame = self._rows(rejected).table(columns).to_pandas()
+        frame: pandas.DataFrame = self.rows(rejected).table(columns).to_pandas()
         frame["reasons"] = [list(codes) for codes in frame["reasons"]]
         return frame
 
@@ -90,7 +93,7 @@ class Run:
         self, n: int = 5, rejected: bool = False, reason: str | None = None, seed: int = 0
     ) -> list[Trajectory]:
         """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected."""
-        rows = self._rows(rejected or reason is not None)
+        rows = self.rows(rejected or reason is not None)
         found = range(len(rows)) if reason is None else _with(reason, rows.column("reasons"))
         drawn = stream("sample", seed).sample(found, min(max(n, 0), len(found)))
         return [rows[index] for index in sorted(drawn)]
@@ -111,6 +114,31 @@ class Run:
             rows, index = next(iter(found.values()))
             return rows[index]
         raise InputError(*self._not_found(id, len(found)))
+
+    def rows(self, rejected: bool = False) -> Rows:
+        """The kept (or rejected) rows, file by file; a file for each of `numbers`."""
+        return self._rejected if rejected else self._kept
+
+    def judge(
+        self, id: str, review: Review | None, note: str = "", by: str | None = None
+    ) -> Judgement | None:
+        """Put down a judgement, keep, drop or flag, on the trajectory that `find` finds by `id`.
+
+        It replaces the one before; None takes it back. `by` is the login name when not given.
+        Raises InputError, CommitError, RunLocked.
+        """
+        from trajgen.review.reviews import judge
+
+        return judge(self.path, self.find(id).id, review, note, by)
+
+    def reviews(self) -> pandas.DataFrame:
+        """One row a judgement as it stands now: id, review, note, by, at."""
+        import pandas
+
+        from trajgen.review.reviews import COLUMNS, read_reviews
+
+        judged = read_reviews(self.path).values()
+        return pandas.DataFrame([asdict(judgement) for judgement in judged], columns=list(COLUMNS))
 
     def yield_table(self) -> pandas.DataFrame:
         """Per strategy: kept, rejected, dead, yield, and rejected rows by reason; then all."""
@@ -143,9 +171,6 @@ class Run:
 
         return run_html(self)
 
-    def _rows(self, rejected: bool) -> Rows:
-        return self._rejected if rejected else self._kept
-
     def _dead_records(self) -> Iterator[dict[str, Json]]:
         for file in self._dead:
             try:
@@ -175,12 +200,12 @@ class Run:
 
 def _committed(folder: Place) -> list[int]:
     """The numbers of the shards that count, in plan order."""
-    from trajgen.run_record import read_record
+    from trajgen.run_record import read_manifest
     from trajgen.shards import shard_numbers
 
     if not (folder / "manifest.json").exists():
         return shard_numbers(folder)
-    manifest = read_record(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None:
         raise MachineError(
             "is damaged", str(folder / "manifest.json"), "`trajgen verify` checks the whole run."

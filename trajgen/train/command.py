@@ -18,8 +18,8 @@ from trajgen.durable import place_bytes, placed_folder
 from trajgen.engines.tokens import load_tokenizer
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import digest
+from trajgen.loading import user_path
 from trajgen.models import local_path
-from trajgen.objects import folder_of
 from trajgen.train.card import model_card
 from trajgen.train.evaluate import Evaluation
 from trajgen.train.examples import make_examples
@@ -38,7 +38,7 @@ def train(path: str, out: str | None, overrides: Sequence[str], tell: Tell) -> P
     of the adapter or model. Raises InputError, MachineError, RunLocked or CommitError.
     """
     recipe, near = load_recipe(path, overrides)
-    folder = TrainFolder(folder_of(out) if out else recipe.folder, _record(recipe))
+    folder = TrainFolder(user_path(out) if out else recipe.folder, _record(recipe))
     asked = recipe.evaluate
     measured = Evaluation(recipe, asked, near, folder.path, tell) if asked else None
     if folder.result is None:

@@ -27,7 +27,7 @@ from trajgen.errors import InputError
 from trajgen.goals import holds
 from trajgen.ids import canonical, content_id, sampling_seed, stream
 from trajgen.ledger import Ledger
-from trajgen.loading import find
+from trajgen.loading import find, user_path
 from trajgen.pipeline import Opened, open_pipeline
 from trajgen.pointers import split
 from trajgen.records import Call, Domain, Json, Message, Seed, Task, Trajectory
@@ -81,7 +81,7 @@ def make_examples(recipe: Recipe, near: Path) -> list[Example]:
 
 def load_source(name: str, near: Path | None) -> Source:
     """A run folder with its rows, or a domain folder or import source. Raises InputError."""
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if (folder / "run.json").is_file():
         played = run_seeds(folder)
         return Source(SeedSet(played.domains, (), ()), list(Run.open(folder)), played)

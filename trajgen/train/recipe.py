@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from trajgen.config import Names
 from trajgen.config.model import Model
-from trajgen.loading import find, safe_name
+from trajgen.loading import find, safe_name, user_path
 from trajgen.pipeline_file import load_file
 
 Role = Literal["world", "agent", "user", "scenario"]
@@ -131,7 +131,7 @@ class Recipe(Model):
     @property
     def folder(self) -> Path:
         """Where the result goes unless the command says otherwise."""
-        return Path(self.out).expanduser() if self.out else Path("runs") / "train" / self.name
+        return user_path(self.out) if self.out else Path("runs") / "train" / self.name
 
     @property
     def per_step(self) -> int:

@@ -1,0 +1,142 @@
+"""A corpus: files, a folder or a data set of the hub, row by row in our form.
+
+Nothing is skipped: what cannot be represented comes as a Problem under its file and number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trajgen.errors import InputError
+from trajgen.importers import columns, formats, hub, json_files
+from trajgen.importers.problem import Problem
+from trajgen.loading import find
+from trajgen.records import Domain, Json
+
+ANY = "hf"  # the source whose format is recognised row by row
+SOURCES = (*formats.FORMATS, ANY)
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
+_LOOKED_AT = 100  # rows, for a format to be said
+_ABOUT = ("dataset_info.json", "dataset_infos.json")  # what `datasets` says of the data
+
+Raw = tuple[int, Any, bool]  # number, what was read, whether from typed columns
+
+
+class Row(NamedTuple):
+    """A row in our form (`messages`, perhaps `tools`, `id`, `state`) or what is wrong with it,
+    its file's name and its number there, from 1."""
+
+    file: str
+    number: int
+    value: dict[str, Json] | Problem
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.number}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a corpus, or all of a data set; `read` begins anew each time."""
+
+    name: str
+    read: Callable[[], Iterator[Raw]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Rows that can be read again and again. `domain`: what the source itself says of policy,
+    tools and state, where it says it once for all rows."""
+
+    name: str
+    parts: tuple[Part, ...]
+    reader: formats.Reader
+    domain: Domain | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in order. Raises InputError for a file that cannot be read."""
+        for part in self.parts:
+            for number, raw, typed in part.read():
+                value = raw if isinstance(raw, Problem) else self.reader(raw, typed)
+                yield Row(part.name, number, value)
+
+    def recognised(self) -> dict[str, str]:
+        """Each file's format by its first row that has one; "" for none."""
+        return {part.name: _first_format(part) for part in self.parts}
+
+
+def is_corpus(source: str) -> bool:
+    """Whether `source` names rows of a format, as `sharegpt:FILE` does."""
+    name, colon, _ = source.partition(":")
+    return bool(colon) and name in SOURCES
+
+
+def open_corpus(source: str) -> Corpus:
+    """The corpus `FORMAT:PATH`, or `hf:PATH` or `hf:DATASET` of any format.
+
+    Raises InputError when it names nothing.
+    """
+    name, _, argument = source.partition(":")
+    reader = formats.normalised if name == ANY else formats.FORMATS[name]
+    if not argument:
+        raise InputError(f"{source!r} names nothing", fix=f"Name a file, as {name}:FILE.")
+    if name == ANY and not _is_local(argument):
+        path = argument.partition(":")[0]
+        part = Part(argument, lambda: hub.remote(argument))
+        return Corpus(path.rpartition("/")[2], (part,), reader)
+    return corpus_at(find(argument), reader)
+
+
+def corpus_at(path: Path, reader: formats.Reader = formats.normalised) -> Corpus:
+    """The corpus of a file, or of all JSON and Parquet files of a folder, by name.
+
+    Raises InputError when there are none.
+    """
+    if path.is_file():
+        return Corpus(path.stem, (_part(path, path.name),), reader)
+    if hub.is_saved(path):
+        return Corpus(path.name, (Part(path.name, lambda: hub.saved(path)),), reader)
+    files = files_in(path)
+    parts = tuple(_part(file, file.relative_to(path).as_posix()) for file in files)
+    return Corpus(path.name, parts, reader)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All JSON and Parquet files of a folder and the folders in it, by name.
+
+    Raises InputError when there are none.
+    """
+    files = [file for file in sorted(folder.rglob("*")) if _is_data(file)]
+    if not files:
+        raise InputError("no JSON or Parquet file here", str(folder))
+    return files
+
+
+def _part(file: Path, name: str) -> Part:
+    if file.suffix == ".parquet":
+        return Part(name, lambda: ((n, row, True) for n, row in columns.read(file)))
+    return Part(name, lambda: ((n, row, False) for n, row in json_files.read(file)))
+
+
+def _is_data(file: Path) -> bool:
+    wanted = file.suffix in _SUFFIXES and file.name not in _ABOUT and file.name[0] != "."
+    return wanted and file.is_file()
+
+
+def _is_local(argument: str) -> bool:
+    try:
+        find(argument)
+    except InputError:
+        return argument.startswith((".", "/", "~")) or argument.endswith(_SUFFIXES)
+    return True
+
+
+def _first_format(part: Part) -> str:
+    for _, raw, _ in islice(part.read(), _LOOKED_AT):
+        if name := formats.format_of(raw):
+            return name
+    return ""
