@@ -238,7 +238,7 @@ class _Watch:
         self.progress.update(self._snapshot(dispatch))
         self.progress.stop()
         if self._noting is not None:
-            await asyncio.wait([self._noting])
+            await asyncio.gather(self._noting, return_exceptions=True)
         await self._note(dispatch)
 
     def changed(self, dispatch: Dispatch) -> None:

@@ -18,7 +18,7 @@ ended are moved to logs/surplus/: paid for, kept, and part of nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -176,10 +176,13 @@ class RunFolder:
         """
         if self._lock is None:
             return
-        with suppress(MachineError) if self._hurried else nullcontext():
+        try:
             self._session = self._session or next_session(self.path)
             entry = {"session": self._session, "seconds": round(seconds, 3), "prompt": prompt}
             write_usage(self.path, entry | {"cached": cached, "generated": generated})
+        except MachineError:
+            if not self._hurried:
+                raise
 
     def check(self) -> None:
         """Raise RunLocked when another driver may work here by now."""

@@ -26,6 +26,7 @@ from trajgen.lease import LEASE
 from trajgen.objects import ObjectPath, place_of
 from trajgen.verify import verify
 
+DRIVEN = REPO / "tests" / "crash" / "driven_objects.py"
 KILLS = 30
 TASKS, ROWS = 24, 2
 PROMPTLY_S = 5.0
@@ -97,8 +98,7 @@ def look(path: ObjectPath, seen: dict[str, int]) -> int:
 def test_killed_thirty_times(pipeline: Path, whole: dict[str, str]) -> None:
     """At random, between requests and within them, while somebody reads."""
     drivers = subprocess.Popen(
-        [sys.executable, REPO / "tests/crash/driven_objects.py", pipeline]
-        + [f"s3://{BUCKET}/killed", str(KILLS)],
+        [sys.executable, DRIVEN, pipeline, f"s3://{BUCKET}/killed", str(KILLS)],
         env=environment(PYTHONPATH=f"{REPO}:{REPO / 'tests'}"),
         stdout=subprocess.PIPE,
         text=True,
