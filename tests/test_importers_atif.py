@@ -61,6 +61,21 @@ def test_steps_become_messages() -> None:
     }
 
 
+def test_only_our_own_extra_is_read() -> None:
+    row = copy.deepcopy(ROW)
+    row["steps"][3]["extra"] = {"train": False}
+    row["steps"][2]["tool_calls"][0]["extra"] = {"index": 0, "function": {"strict": True}}
+    row["steps"][2]["observation"]["results"][0]["extra"] = {"name": "get_order"}
+    assert normalised(row) == normalised(ROW)
+    row["agent"]["name"] = "trajgen"
+    found = normalised(row)
+    assert isinstance(found, dict)
+    assert found["messages"][5]["train"] is False
+    assert found["messages"][3]["name"] == "get_order"
+    call = found["messages"][2]["tool_calls"][0]
+    assert (call["index"], call["function"]["strict"]) == (0, True)
+
+
 def change(step: int, **more: Any) -> Callable[[dict[str, Any]], None]:
     return lambda row: row["steps"][step].update(more)
 

@@ -68,6 +68,13 @@ SPELLINGS = {
         ("gpt", "One is open."),
         system="Be brief.",
     ),
+    "sharegpt, text beside calls": said(
+        ("human", "Both?"),
+        ("function_call", f"Let me look.\n<tool_call>[{', '.join(CALLS)}]</tool_call>"),
+        ("observation", sharegpt.JOINED.join(ANSWERS)),
+        ("gpt", "One is open."),
+        system="Be brief.",
+    ),
     "sharegpt with tags": said(
         ("system", "Be brief."),
         ("human", "Both?"),
@@ -188,6 +195,18 @@ def test_tags_are_text_where_calls_are_turns() -> None:
     assert texts == [
         t["value"] if t["from"] != "function_call" else "" for t in row["conversations"]
     ]
+
+
+def test_tags_that_do_not_fit_together_are_text_in_sharegpt_alone() -> None:
+    for text in ("<tool_call>", "<tool_call>{}</tool_call>", f"{TAGGED} and more"):
+        turns = [("human", "<tool_response>\nx\n</tool_response>"), ("gpt", text)]
+        found = sharegpt.normalised(said(*turns))
+        assert isinstance(found, dict), found
+        assert [m["content"] for m in found["messages"]] == [turns[0][1], text]
+        assert isinstance(hermes.normalised(said(*turns[1:])), Problem)
+    problem = sharegpt.normalised(said(("human", "a"), ("gpt", "<tool_call>{"), ("tool", "b")))
+    assert isinstance(problem, Problem)
+    assert "does not close" in problem
 
 
 TEXT = """Answer with these tools.

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -21,12 +24,17 @@ SECRET = "hunter2"
 
 
 @contextmanager
-def answering(status: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """A store whose server gives every request this status; 0: no answer at all."""
+def answering(
+    status: int, monkeypatch: pytest.MonkeyPatch, heard: list[Message] | None = None
+) -> Iterator[ObjectStore]:
+    """A store whose server gives every request this status; 0: no answer at all. What it is
+    sent is `heard`."""
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
+            if heard is not None:
+                heard.append(self.headers)
             if status == 0:
                 over.wait(20)
                 return
@@ -144,6 +152,20 @@ def test_a_store_that_refuses_is_a_machine_error_without_secrets(
                 call()
             assert SECRET not in str(failed.value)
             assert not isinstance(failed.value, Conflict)
+
+
+def test_a_put_says_what_has_to_arrive_and_over_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its SHA-256, and that nothing, or this version, may be there; in one request."""
+    heard: list[Message] = []
+    data = bytes(range(256)) * 50_000
+    with answering(403, monkeypatch, heard) as store:
+        for over in (None, Version('"tag"')):
+            with pytest.raises(MachineError):
+                store.put("a", data, over)
+    first, second = heard
+    assert first["x-amz-checksum-sha256"] == b64encode(sha256(data).digest()).decode()
+    assert first["Content-Length"] == str(len(data))
+    assert (first["If-None-Match"], second["If-Match"]) == ("*", '"tag"')
 
 
 def test_a_silent_store_is_left_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,28 @@ def test_a_store_that_fails_is_no_missing_file(monkeypatch: pytest.MonkeyPatch) 
             read()
 
 
+def test_judgements_of_two_readers_are_both_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a store nobody holds a lock: who was overtaken reads again."""
+    run = memory()
+    run_all(run)
+    one, other = Run.open(again(run)), Run.open(again(run))
+    ids = [row.id for row in one]
+    put, rivals = ObjectPath.put, [ids[1]]
+
+    def overtaken(self: ObjectPath, data: bytes, over: Version | None) -> Version:
+        if rivals:
+            other.judge(rivals.pop(), "keep")
+        return put(self, data, over)
+
+    monkeypatch.setattr(ObjectPath, "put", overtaken)
+    one.judge(ids[0], "drop", note="too short")
+    words = one.reviews().set_index("id")["review"].to_dict()
+    assert words == {ids[0]: "drop", ids[1]: "keep"}
+    assert verify(again(run)) == []
+    one.judge(ids[0], None)
+    assert list(other.reviews()["id"]) == [ids[1]]
+
+
 def test_a_manifest_names_no_file_that_is_gone() -> None:
     run = memory()
     with open_run(run) as folder:

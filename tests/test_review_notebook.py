@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from trajgen.records import Reason, Step, Trajectory
+from trajgen.records import Reason, Seed, Step, Trajectory
+from trajgen.review.beside import beside, paired
+from trajgen.review.changes import changes_of
 from trajgen.review.codes import CODES
-from trajgen.review.notebook import STYLE, fragment, html, run_html
+from trajgen.review.markup import html as as_html
+from trajgen.review.notebook import STYLE, conversation, fragment, html, run_html
+from trajgen.review.run import Sample
 
 HOSTILE = "</div><script>alert(1)</script><img src=x onerror=alert(1)>\"'&amp;\x1b[2J\u202e\ud800"
 VOID = {"br", "img", "hr", "meta", "link", "input"}
@@ -58,6 +62,7 @@ def example(text: str = "hello", **more: Any) -> Trajectory:
             {"role": text, "content": text},
         ),
         "steps": (step,),
+        "state_initial": {text: "old"},
         "reasons": ("effect_missing", text),
         "seed_id": text,
         "scores": {
@@ -76,13 +81,13 @@ def test_the_page_says_what_happened() -> None:
         "hello · rejected",
         f"effect_missing: {CODES['effect_missing']}",
         "does not apply: hello",
-        'set /hello = "hello"',
+        'set /hello"old""hello"',  # the change, what stood there before, what after
         "state aaaaaaaa to bbbbbbbb",
         "✗ broke here: hello: hello",
         "✗ broke here: hello: hello!",
     ):
         assert words in page.text
-    assert page.tags.count("table") == 1
+    assert page.tags.count("table") == 2  # the arguments, and the changes
     assert page.tags.count("li") == 4
     assert {"aria-label", "scope", "dir"} <= set(page.attributes)
 
@@ -151,3 +156,92 @@ class FakeRun:
 
 def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
+
+
+def test_without_its_style_sheet_a_page_still_shows_its_lines() -> None:
+    page = fragment(Trajectory("t", "d", (user("first\nsecond\n<third>"),)))
+    assert "first<br>second<br>&lt;third&gt;" in page
+
+
+def test_a_sample_shows_every_conversation_folded_under_what_it_is() -> None:
+    page = Page(Sample([example("one"), example("two", reasons=())])._repr_html_())
+    assert page.tags.count("article") == page.tags.count("summary") == 2
+    assert "failure · rejected ·  · one" in page.text
+    assert "failure · kept ·  · two" in page.text
+    assert "no trajectory" in Page(Sample()._repr_html_()).text
+    assert "script" not in Page(Sample([example(HOSTILE)])._repr_html_()).tags
+
+
+# --- the seed beside the rollout
+
+
+def seed(*messages: dict[str, Any]) -> Seed:
+    return Seed("s", "d", messages)
+
+
+def agent(text: str, *tools: str) -> dict[str, Any]:
+    calls = [{"id": "c", "function": {"name": tool, "arguments": {"a": 1}}} for tool in tools]
+    return {"role": "assistant", "content": text} | ({"tool_calls": calls} if calls else {})
+
+
+def test_messages_pair_up_by_who_speaks_and_what_is_called() -> None:
+    left = (user("a"), agent("", "read"), agent("bye"))
+    right = (user("b"), agent("", "write"), agent("", "read"), agent("bye"))
+    assert paired(left, right) == [
+        (left[0], right[0]), (None, right[1]), (left[1], right[2]), (left[2], right[3]),
+    ]  # fmt: skip
+
+
+def test_what_differs_from_the_seed_is_marked() -> None:
+    rollout = Trajectory("t", "d", (user("Cancel W2 now."), agent("Done.", "cancel")))
+    shown = as_html(conversation(rollout, seed(user("Cancel W1."), agent("Done.", "cancel"))))
+    assert "Beside its seed: 1 of 2 messages differ" in shown
+    assert "Cancel <del>W1</del>." in shown
+    assert "Cancel <ins>W2 now</ins>." in shown
+    assert shown.count("<ins>") == 1
+    assert shown.count("cancel(a=1)") == 2
+
+
+def test_a_long_pair_is_shown_whole_and_unmarked() -> None:
+    shown = as_html(beside(seed(user("a " * 1000)), Trajectory("t", "d", (user("b " * 1000),))))
+    assert "<ins>" not in shown
+    assert "b b b" in shown
+
+
+def test_hostile_words_beside_each_other_stay_text() -> None:
+    rollout = Trajectory("t", "d", (user(f"hi {HOSTILE}"),))
+    page = Page(as_html(beside(seed(user(HOSTILE)), rollout)))
+    assert not {"script", "img"} & set(page.tags)
+
+
+def test_a_row_without_an_opened_run_says_nothing_of_its_seed() -> None:
+    assert "eside" not in fragment(example())
+
+
+# --- what changed
+
+
+def change_of(state: Any, *effects: dict[str, Any], moved: bool = True) -> list[tuple[str, ...]]:
+    step = Step(0, "c", "f", True, "", effects, "model", "a", "b" if moved else "a")
+    row = Trajectory("t", "d", (), steps=(step,), state_initial=state)
+    return [(c.op, c.path, c.before, c.after) for c in changes_of(row)[0]]
+
+
+def test_a_change_shows_what_stood_there_and_what_does_now() -> None:
+    effects: list[dict[str, Any]] = [
+        {"op": "set", "path": "/a", "value": 2}, {"op": "increment", "path": "/a", "value": 3},
+        {"op": "add", "path": "/b", "value": None}, {"op": "remove", "path": "/a"},
+        {"op": "append", "path": "/l", "value": "x"}, {"op": "move", "path": "/b", "value": "/c"},
+    ]  # fmt: skip
+    assert change_of({"a": 1, "l": []}, *effects) == [
+        ("set", "/a", "1", "2"), ("increment", "/a", "2", "5"), ("add", "/b", "nothing", "null"),
+        ("remove", "/a", "5", "nothing"), ("append", "/l", "0 items", 'one more: "x"'),
+        ("move", "/b", "null", "now at /c"),
+    ]  # fmt: skip
+
+
+def test_effects_that_do_not_fit_are_shown_as_they_were_given() -> None:
+    assert change_of(None, {"op": "set", "path": "/a", "value": 2}) == [("set", "/a", "", "2")]
+    assert change_of({}, {"op": "fly"}, {"path": 3, "value": {}}) == [
+        ("fly", "?", "", ""), ("?", "3", "", "{}"),
+    ]  # fmt: skip

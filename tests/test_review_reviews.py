@@ -1,9 +1,11 @@
-"""Judgements are put down once, by whom and when, and never get lost or half written."""
+"""Judgements are put down once, by whom and when, and never get lost or half written; the
+seed of a row is found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +15,7 @@ import pytest
 import trajgen
 from tests.small_pipeline import tree, write_pipeline
 from trajgen.errors import CommitError, InputError, MachineError, RunLocked
-from trajgen.review import reviews
+from trajgen.review import origin, reviews
 from trajgen.review.run import Run
 from trajgen.verify import verify
 
@@ -123,3 +125,23 @@ def test_damage_to_the_judgements_is_found(run: Run, damage: Callable[[bytes], b
     assert verify(run.path) == [{"file": "reviews.parquet", "what": "is damaged or cut off"}]
     with pytest.raises(MachineError, match=r"reviews\.parquet: cannot be read"):
         run.reviews()
+
+
+# --- the seed of a row
+
+
+def test_a_row_of_an_opened_run_is_shown_beside_its_seed(run: Run) -> None:
+    assert "Beside its seed" in run[0]._repr_html_()
+    assert run.seed_of(run[0]).id == run[0].seed_id
+    assert run.sample(2)._repr_html_().count("Beside its seed") == 2
+
+
+def test_why_a_seed_is_not_shown_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def because(*sources: str) -> str:
+        monkeypatch.setitem(origin._SOURCES, run[0].run_id, sources)
+        return str(origin.seed_at_hand(run[0]))
+
+    assert "one of household:train/1, which takes a while" in because("household:train/1")
+    assert "cannot be shown: no seed has the id" in because("seeds/retail_support")
+    assert "cannot be shown:" in because("no/such/folder")
+    assert origin.seed_at_hand(replace(run[0], run_id="run-unknown")) == ""

@@ -1,7 +1,8 @@
 """ATIF, the Agent Trajectory Interchange Format: one JSON object a trajectory.
 
 Each is validated by the `atif` package. Steps become messages, results become tool messages.
-Metrics, times and `extra` are no part of a conversation and are left out.
+Metrics, times and `extra` are no part of a conversation and are left out; only in what trajgen
+wrote itself `extra` holds the keys that the format has no place for.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _normalised(row: Any) -> dict[str, Json]:
         raise Refused(f"goes on elsewhere ({trajectory.continued_trajectory_ref[:80]})")
     messages: list[Message] = []
     for step in trajectory.steps:
-        messages += _messages(step, len(messages))
+        messages += _messages(step, len(messages), trajectory.agent.name == "trajgen")
     result: dict[str, Json] = {"messages": messages}
     if id_ := trajectory.trajectory_id or trajectory.session_id:
         result["id"] = id_
@@ -59,8 +60,8 @@ def _validated(row: Any) -> Any:
         raise Refused(f"no ATIF trajectory ({place}: {first['msg'][:160]})") from error
 
 
-def _messages(step: Any, at: int) -> Iterator[Message]:
-    """The message of a step, then the answers to its calls."""
+def _messages(step: Any, at: int, ours: bool) -> Iterator[Message]:
+    """The message of a step, then the answers to its calls; `ours`: with the keys in `extra`."""
     if step.is_copied_context:
         raise Refused(
             f"step {step.step_id} is copied from another trajectory, not to train on", at=at
@@ -68,11 +69,11 @@ def _messages(step: Any, at: int) -> Iterator[Message]:
     results = step.observation.results if step.observation else []
     role = "assistant" if step.source == "agent" else step.source
     message: Message = {"role": role, "content": _text(step.message, at)}
-    if step.reasoning_content:
+    if step.reasoning_content is not None:
         message["reasoning_content"] = step.reasoning_content
     if step.tool_calls:
-        message["tool_calls"] = [_call(call) for call in step.tool_calls]
-    yield message
+        message["tool_calls"] = [_call(call, ours) for call in step.tool_calls]
+    yield message | _extra(step, ours)
     for result in results:
         if result.source_call_id is None or not step.tool_calls:
             raise Refused(f"step {step.step_id}: a result of no call", "unanswered_call", at)
@@ -81,12 +82,19 @@ def _messages(step: Any, at: int) -> Iterator[Message]:
                 f"step {step.step_id}: a subagent's trajectory in place of a result", at=at
             )
         content = _text(result.content or "", at)
-        yield {"role": "tool", "tool_call_id": result.source_call_id, "content": content}
+        answer = {"role": "tool", "tool_call_id": result.source_call_id, "content": content}
+        yield answer | _extra(result, ours)
 
 
-def _call(call: Any) -> dict[str, Json]:
+def _call(call: Any, ours: bool) -> dict[str, Json]:
+    extra = _extra(call, ours)
     function = {"name": call.function_name, "arguments": call.arguments}
-    return {"id": call.tool_call_id, "type": "function", "function": function}
+    function |= extra.pop("function", {})
+    return {"id": call.tool_call_id, "type": "function", "function": function, **extra}
+
+
+def _extra(item: Any, ours: bool) -> dict[str, Json]:
+    return dict(item.extra or {}) if ours else {}
 
 
 def _text(content: Any, at: int) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from trajgen.importers.problem import Problem, Refused
-from trajgen.importers.sharegpt import converted
+from trajgen.importers.sharegpt import tagged
 from trajgen.records import Json
 
 _CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\n?", re.DOTALL)
@@ -21,7 +21,7 @@ def normalised(row: Any, from_columns: bool = False) -> dict[str, Json] | Proble
     try:
         if isinstance(row, dict) and not row.keys() & {"messages", "conversations"}:
             row = {**row, "messages": _chatml(row.get("text"))}
-        return converted(row, from_columns, tagged=True)
+        return tagged(row, from_columns)
     except Refused as refused:
         return refused.problem
 

@@ -112,7 +112,7 @@ def files_in(folder: Path) -> list[Path]:
     """
     files = [file for file in sorted(folder.rglob("*")) if _is_data(file)]
     if not files:
-        raise InputError("no JSON or Parquet file here", str(folder))
+        raise InputError("no JSON and no .parquet file here", str(folder))
     return files
 
 

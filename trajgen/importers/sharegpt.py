@@ -32,30 +32,33 @@ _THOUGHT = re.compile(r"\s*(<think>.*?</think>)\s*(.*)", re.DOTALL)
 
 
 def normalised(row: Any, from_columns: bool = False) -> dict[str, Json] | Problem:
-    """`row` with `messages` and `tools` in our form, or why it has none."""
-    try:
-        return converted(row, from_columns, tagged=None)
-    except Refused as refused:
-        return refused.problem
+    """`row` with `messages` and `tools` in our form, or why it has none.
 
-
-def converted(row: Any, from_columns: bool, tagged: bool | None) -> dict[str, Json]:
-    """The row of `conversations` or `messages` with turns of any speaker. Raises Refused.
-
-    `tagged`: whether Hermes tags are calls and answers; None: where no turn is a call.
+    Where no turn is a call, Hermes tags are calls if all of them can be read so, else text.
     """
-    if not isinstance(row, dict):
-        raise Refused("a row must be a JSON object")
-    turns = list(_turns(row))
-    if tagged is None:
-        tagged = all(kind != "call" for kind, _ in turns)
+    calls = True
+    try:
+        turns = _turns(row)
+        calls = any(kind == "call" for kind, _ in turns)
+        return _converted(row, turns, from_columns, tagged=not calls)
+    except Refused as refused:
+        problem = refused.problem
+    try:
+        return problem if calls else _converted(row, turns, from_columns, tagged=False)
+    except Refused:
+        return problem
+
+
+def tagged(row: Any, from_columns: bool) -> dict[str, Json]:
+    """The same with Hermes tags as calls and answers. Raises Refused."""
+    return _converted(row, _turns(row), from_columns, tagged=True)
+
+
+def _converted(
+    row: dict[str, Any], turns: list[tuple[str, str]], from_columns: bool, tagged: bool
+) -> dict[str, Json]:
     tools = tools_of(row.get("tools"), from_columns)
     made = Turns()
-    system = row.get("system") or ""
-    if system and turns and turns[0][0] == "system" and turns[0][1] != system:
-        raise Refused("two system prompts: the column `system` and the first turn", at=0)
-    if system and not (turns and turns[0][0] == "system"):
-        turns.insert(0, ("system", text_of(system, 0)))
     for at, (kind, text) in enumerate(turns):
         made.at = at
         if kind == "system" and tagged:
@@ -69,8 +72,20 @@ def converted(row: Any, from_columns: bool, tagged: bool | None) -> dict[str, Js
     return {**result, "messages": made.messages, **({"tools": tools} if tools else {})}
 
 
-def _turns(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(kind, text) of each turn."""
+def _turns(row: Any) -> list[tuple[str, str]]:
+    """(kind, text) of each turn, a system prompt of its own column first."""
+    if not isinstance(row, dict):
+        raise Refused("a row must be a JSON object")
+    turns = list(_said(row))
+    begins = turns[0] if turns and turns[0][0] == "system" else None
+    if not (system := text_of(row.get("system") or "", 0)):
+        return turns
+    if begins and begins[1] != system:
+        raise Refused("two system prompts: the column `system` and the first turn", at=0)
+    return turns if begins else [("system", system), *turns]
+
+
+def _said(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     name = "conversations" if "conversations" in row else "messages"
     turns = decoded(row.get(name), name)
     if not isinstance(turns, list):
@@ -104,11 +119,11 @@ def _turn(made: Turns, kind: str, text: str, tagged: bool, alone: bool) -> None:
 
 
 def _calls(text: str, at: int) -> tuple[str, list[Any]]:
-    """What a turn that calls says first, and its calls: JSON, behind a thought or in tags."""
+    """What a turn that calls says first, and its calls: JSON, in tags or behind a thought."""
+    if tags.CALL in text and text.rstrip().endswith(tags.CALL_END):
+        return tags.calls_in(text, at)
     if found := _THOUGHT.fullmatch(text):
         return found[1], tags.calls_of(found[2], at)
-    if not text.lstrip().startswith(("{", "[")) and tags.CALL in text:
-        return tags.calls_in(text, at)
     return "", tags.calls_of(text, at)
 
 

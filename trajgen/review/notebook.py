@@ -1,27 +1,31 @@
-"""A trajectory, or a run, as a piece of HTML that a notebook or a report shows.
+"""A trajectory, a sample or a run as a piece of HTML that a notebook or a report shows.
 
-Self-contained: inline CSS, no script, no link, colours made from the page's own text
-colour so that light and dark themes both work. Everything a row holds is escaped twice
-over: unseen characters are written out, then HTML is escaped.
+Self-contained: no script and no link, colours made from the page's own text colour. Where a
+page drops the style sheet, as GitHub does, tags alone keep it readable. Everything that a row
+holds is text of a tree (markup.py), and becomes HTML in one place.
 """
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trajgen.records import Json, Message, Reason, Step, Trajectory
+from trajgen.records import Json, Reason, Seed, Step, Trajectory
+from trajgen.review.beside import beside
+from trajgen.review.changes import Change, changes_of
 from trajgen.review.codes import explain
+from trajgen.review.markup import Node, Tag, lines, table, tag
+from trajgen.review.markup import html as as_html
+from trajgen.review.origin import seed_at_hand
 from trajgen.review.reading import (
     Said,
     broke,
     broken_at,
     calls_of,
     content_of,
-    effect_line,
     facts,
     one_line,
-    precondition_line,
     reason_lines,
     source_line,
     tool_of,
@@ -35,30 +39,8 @@ if TYPE_CHECKING:
 
 FOLD = 700  # characters of a text shown before it is folded away
 LIMIT = 100_000  # characters of one text that a page carries at all
-
-STYLE = """<style>
-.trajgen{font:14px/1.5 system-ui,sans-serif;color:inherit;max-width:60em;text-align:left}
-.trajgen *{box-sizing:border-box}
-.trajgen ol{list-style:none;margin:0;padding:0}
-.trajgen li{margin:.5em 0;padding:.4em .8em;border-left:3px solid rgba(128,128,128,.5)}
-.trajgen li.user{border-left-color:#2b7de9}
-.trajgen li.assistant{border-left-color:#2e9e5b}
-.trajgen li.tool{border-left-color:#b8860b;margin-left:1.5em}
-.trajgen .role{font-weight:600;margin:0}
-.trajgen .text{white-space:pre-wrap;overflow-wrap:anywhere;margin:.2em 0}
-.trajgen .mono,.trajgen code{font-family:ui-monospace,monospace;font-size:.92em;
-overflow-wrap:anywhere;white-space:pre-wrap;background:none;color:inherit}
-.trajgen .quiet{opacity:.8;font-size:.92em;margin:.2em 0}
-.trajgen table{border-collapse:collapse;margin:.3em 0;font-size:.92em;color:inherit}
-.trajgen th,.trajgen td{border:1px solid rgba(128,128,128,.4);padding:.15em .5em;
-text-align:left;vertical-align:top;overflow-wrap:anywhere;background:none;color:inherit}
-.trajgen .call{margin:.4em 0;padding:.3em .6em;border:1px solid rgba(128,128,128,.4);
-border-radius:4px}
-.trajgen .bad{margin:.3em 0;padding:.2em .6em;border-left:4px solid #d33;
-background:rgba(221,51,51,.12);overflow-wrap:anywhere}
-.trajgen summary{cursor:pointer;overflow-wrap:anywhere}
-.trajgen progress{width:12em;vertical-align:middle}
-</style>"""
+STYLE = f"<style>{(Path(__file__).parent / 'static' / 'view.css').read_text('utf-8')}</style>"
+_ROLES = ("user", "assistant", "tool")
 
 
 def html(trajectory: Trajectory) -> str:
@@ -68,17 +50,16 @@ def html(trajectory: Trajectory) -> str:
 
 def fragment(trajectory: Trajectory) -> str:
     """`html` without the style, for a page that shows many and carries `STYLE` once."""
-    messages = "".join(_message(trajectory, i) for i in range(len(trajectory.messages)))
-    rest = "".join(
-        f'<li class="step"><p class="role">step without a call: <code>{_text(step.tool)}</code>'
-        f"</p>{_step(step)}</li>"
-        for step in unplaced(trajectory)
+    return as_html(conversation(trajectory, seed_at_hand(trajectory)))
+
+
+def sample_html(trajectories: Iterable[Trajectory]) -> str:
+    """Several conversations, each folded under a line that says what it is."""
+    shown = "".join(
+        as_html(tag("details", tag("summary", *_title(t)), conversation(t, seed_at_hand(t))))
+        for t in trajectories
     )
-    label = _text(f"Trajectory {trajectory.id}")
-    return (
-        f'<article class="trajgen" aria-label="{label}">{_head(trajectory)}'
-        f"<ol>{messages}{rest}</ol></article>"
-    )
+    return f'{STYLE}<section class="trajgen">{shown or "no trajectory"}</section>'
 
 
 def run_html(run: Run) -> str:
@@ -86,109 +67,149 @@ def run_html(run: Run) -> str:
     status = run.status()
     done, planned = status["done"], status["planned"]
     state = "complete" if status["complete"] else "not finished"
-    counts = ("kept", "rejected", "dead")
-    rows = [(word, f"{status[word]:,}") for word in counts]
-    whole = sum(status[word] for word in counts)
-    rows.append(("yield", f"{status['kept'] / whole:.0%}" if whole else "nothing done yet"))
+    whole = sum(status[word] for word in ("kept", "rejected", "dead"))
+    rows: list[tuple[Node, ...]] = [
+        *((word, f"{status[word]:,}") for word in ("kept", "rejected", "dead")),
+        ("yield", f"{status['kept'] / whole:.0%}" if whole else "nothing done yet"),
+    ]
+    progress = tag("progress", max=str(max(planned, 1)), value=str(done), aria_label="tasks done")
     reasons = sorted(status["reasons"].items(), key=lambda pair: (-pair[1], pair[0]))
-    return (
-        f'{STYLE}<section class="trajgen" aria-label="Run {_text(status["name"])}">'
-        f'<p class="role">Run {_text(status["name"])}: {state}</p>'
-        f'<p><progress max="{max(planned, 1)}" value="{done}" aria-label="tasks done"></progress>'
-        f" {done:,} of {planned:,} tasks</p>{_table(rows)}"
-        + (f'<p class="role">Reasons</p>{_table(_explained(reasons))}' if reasons else "")
-        + "</section>"
+    told = [(one_line(code), f"{count:,}", explain(code)) for code, count in reasons]
+    page = tag(
+        "section",
+        tag("p", tag("strong", f"Run {one_line(status['name'])}: {state}")),
+        tag("p", progress, f" {done:,} of {planned:,} tasks"),
+        table(rows),
+        table(told, ("reason", "rows", "meaning")) if told else None,
+        class_="trajgen",
+    )
+    return STYLE + as_html(page)
+
+
+def conversation(trajectory: Trajectory, seed: Seed | str = "") -> Tag:
+    """The conversation as a tree; `seed` is shown beside it, or why it cannot be."""
+    changes = {id(s): c for s, c in zip(trajectory.steps, changes_of(trajectory), strict=True)}
+    messages = (_message(trajectory, i, changes) for i in range(len(trajectory.messages)))
+    rest = (
+        tag("li", tag("p", f"step without a call: {one_line(step.tool)}"), *_step(step, changes))
+        for step in unplaced(trajectory)
+    )
+    return tag(
+        "article",
+        *_head(trajectory),
+        beside(seed, trajectory) if isinstance(seed, Seed) else _quiet(seed),
+        tag("ul", *messages, *rest),
+        class_="trajgen",
+        aria_label=f"Trajectory {one_line(trajectory.id)}",
     )
 
 
-def _explained(reasons: list[tuple[str, int]]) -> list[tuple[str, str]]:
-    return [(code, f"{count:,} · {explain(code)}") for code, count in reasons]
-
-
-def _head(trajectory: Trajectory) -> str:
+def _title(trajectory: Trajectory) -> Sequence[Node]:
     verdict = "rejected" if trajectory.reasons else "kept"
-    words = " · ".join(escape(f"{word} {value}") for word, value in facts(trajectory))
-    reasons = "".join(
-        f'<p class="bad">✗ <strong>{escape(code)}</strong>: {_cut(words)}</p>'
-        for code, words in reason_lines(trajectory)
-    )
+    opening = next((content_of(m) for m in trajectory.messages if m.get("role") == "user"), "")
     return (
-        f'<p class="role"><code>{_text(trajectory.id)}</code> · {verdict}</p>'
-        f'<p class="quiet">{words}</p>{reasons}'
+        tag("strong", f"{trajectory.outcome} · {verdict}"),
+        f" · {one_line(trajectory.strategy)} · {one_line(opening[:120])}",
     )
 
 
-def _message(trajectory: Trajectory, index: int) -> str:
-    message: Message = trajectory.messages[index]
-    role = str(message.get("role", "?"))
-    kind = role if role in ("user", "assistant", "tool") else "other"
+def _head(trajectory: Trajectory) -> list[Node]:
+    verdict = "rejected" if trajectory.reasons else "kept"
+    words = " · ".join(f"{word} {value}" for word, value in facts(trajectory))
+    return [
+        tag("p", tag("strong", tag("code", one_line(trajectory.id)), f" · {verdict}")),
+        tag("p", tag("small", words), class_="quiet"),
+        *(_bad(f"✗ {code}", words) for code, words in reason_lines(trajectory)),
+    ]
+
+
+Changes = dict[int, list[Change]]  # by the identity of the step
+
+
+def _message(trajectory: Trajectory, index: int, changes: Changes) -> Tag:
+    role = one_line(trajectory.messages[index].get("role", "?"))
     tool = tool_of(trajectory, index) if role == "tool" else ""
-    title = f"{_text(role)} · <code>{_text(tool)}</code>" if tool else _text(role)
-    calls = "".join(_call(said) for said in calls_of(trajectory, index))
-    broken = "".join(_verdict(reason) for reason in broken_at(trajectory, index))
-    return (
-        f'<li class="{kind}"><p class="role">{title} <span class="quiet">{index}</span></p>'
-        f"{_long(content_of(message), role == 'tool')}{calls}{broken}</li>"
+    named = (" · ", tag("code", one_line(tool))) if tool else ()
+    return tag(
+        "li",
+        tag("p", tag("strong", role), *named, tag("small", f" {index}"), class_="role"),
+        _long(content_of(trajectory.messages[index]), role == "tool"),
+        *(_call(said, changes) for said in calls_of(trajectory, index)),
+        *(_verdict(reason) for reason in broken_at(trajectory, index)),
+        class_=role if role in _ROLES else "other",
     )
 
 
-def _call(said: Said) -> str:
-    step = _step(said.step) if said.step is not None else ""
-    return (
-        f'<div class="call"><p class="role">calls <code>{_text(said.name)}</code></p>'
-        f"{_arguments(said.arguments)}{step}</div>"
+def _call(said: Said, changes: Changes) -> Tag:
+    return tag(
+        "blockquote",
+        tag("p", "calls ", tag("strong", tag("code", one_line(said.name))), class_="role"),
+        _arguments(said.arguments),
+        *(_step(said.step, changes) if said.step else ()),
+        class_="call",
     )
 
 
-def _arguments(arguments: Json) -> str:
+def _arguments(arguments: Json) -> Node | None:
     if not isinstance(arguments, dict):
         return _long(visible(arguments), True)
-    rows = [(name, visible(written(value))) for name, value in arguments.items()]
-    return _table(rows) if rows else '<p class="quiet">no arguments</p>'
+    rows = [(one_line(name), _code(written(value))) for name, value in arguments.items()]
+    return table(rows, class_="arguments") if rows else _quiet("no arguments")
 
 
-def _step(step: Step) -> str:
-    effects = "".join(
-        f'<p class="text mono">{_cut(effect_line(effect))}</p>' for effect in step.effects
-    )
-    verdicts = "".join(_verdict(verdict) for verdict in step.verdicts)
-    return (
-        f'<p class="text">{_cut(precondition_line(step))}</p>{effects}'
-        f'<p class="quiet">{escape(source_line(step))}</p>{verdicts}'
-    )
+def _step(step: Step, changes: Changes) -> list[Node]:
+    applies = tag("strong", "applies" if step.applies else "does not apply")
+    nodes = [
+        tag("p", applies, _cut(f": {one_line(step.why)}") if step.why else None),
+        _changed(changes[id(step)]),
+        _quiet(source_line(step)),
+        *(_verdict(verdict) for verdict in step.verdicts),
+    ]
+    return [node for node in nodes if node]
 
 
-def _verdict(reason: Reason) -> str:
-    code, detail = _text(reason.code), _cut(broke(reason))
-    return f'<p class="bad">✗ broke here: <strong>{code}</strong>: {detail}</p>'
+def _changed(changes: list[Change]) -> Node | None:
+    if not changes:
+        return None
+    rows = [
+        (tag("code", f"{one_line(c.op)} {one_line(c.path)}"), _code(c.before), _code(c.after))
+        for c in changes
+    ]
+    return table(rows, ("changes", "before", "after"), class_="changes")
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    """A two-column table; values are visible text, not yet escaped."""
-    cells = (
-        f'<tr><th scope="row">{_text(name)}</th><td class="text" dir="auto">{_cut(value)}</td></tr>'
-        for name, value in rows
-    )
-    return f"<table><tbody>{''.join(cells)}</tbody></table>"
+def _verdict(reason: Reason) -> Tag:
+    return _bad(f"✗ broke here: {one_line(reason.code)}", broke(reason))
 
 
-def _long(text: str, mono: bool = False) -> str:
-    """A block of visible text, folded away when long."""
+def _bad(what: str, words: str) -> Tag:
+    return tag("p", tag("strong", what), f": {_cut(words)}", class_="bad")
+
+
+def _quiet(words: str) -> Tag | None:
+    return tag("p", tag("small", words), class_="quiet") if words else None
+
+
+def _code(text: str) -> Node:
+    return _folded(tag("code", _cut(visible(text))), visible(text))
+
+
+def _long(text: str, mono: bool = False) -> Node | None:
+    """A block of text, folded away when long."""
     if not text:
-        return ""
-    style = "text mono" if mono else "text"
-    block = f'<div class="{style}" dir="auto">{_cut(text)}</div>'
+        return None
+    inside = lines(_cut(text))
+    inside = [tag("code", *inside)] if mono else inside
+    return _folded(tag("p", *inside, dir="auto", class_="text"), text)
+
+
+def _folded(node: Node, text: str) -> Node:
     if len(text) <= FOLD:
-        return block
-    opening = escape(one_line(text[:120]))
-    return f"<details><summary>{opening} … ({len(text):,} characters)</summary>{block}</details>"
+        return node
+    opening = f"{one_line(text[:120])} … ({len(text):,} characters)"
+    return tag("details", tag("summary", opening), node)
 
 
 def _cut(text: str) -> str:
     left = len(text) - LIMIT
-    note = f" … [{left:,} more characters]" if left > 0 else ""
-    return escape(text[:LIMIT] + note)
-
-
-def _text(value: object) -> str:
-    return escape(one_line(value))
+    return text[:LIMIT] + (f" … [{left:,} more characters]" if left > 0 else "")

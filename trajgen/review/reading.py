@@ -116,10 +116,20 @@ def tool_of(trajectory: Trajectory, index: int) -> str:
 
 def signature(said: Said) -> str:
     """The call as one line of code: `get_order(order_id="W1")`."""
-    if not isinstance(said.arguments, dict):
-        return f"{one_line(said.name)}({one_line(said.arguments)})"
-    pairs = (f"{name}={written(value)}" for name, value in said.arguments.items())
-    return one_line(f"{said.name}({', '.join(pairs)})")
+    return _as_code(said.name, said.arguments)
+
+
+def signature_of(call: dict[str, Json]) -> str:
+    """`signature` of a tool call as it stands in a message."""
+    function = call.get("function") or {}
+    return _as_code(str(function.get("name", "?")), function.get("arguments", {}))
+
+
+def _as_code(name: str, arguments: Json) -> str:
+    if not isinstance(arguments, dict):
+        return f"{one_line(name)}({one_line(arguments)})"
+    pairs = (f"{name}={written(value)}" for name, value in arguments.items())
+    return one_line(f"{name}({', '.join(pairs)})")
 
 
 def effect_line(effect: dict[str, Json]) -> str:

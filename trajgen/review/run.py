@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
-from trajgen.records import Json, Trajectory
+from trajgen.records import Json, Seed, Trajectory
 from trajgen.review.rows import Rows
 
 if TYPE_CHECKING:
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 
 LONG = ("messages", "tools", "steps", "state_initial", "state_final")
 _SHARD = re.compile(r"shards/train-(\d{5,})\.parquet")
+
+
+class Sample(list[Trajectory]):
+    """Trajectories that a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        from trajgen.review.notebook import sample_html
+
+        return sample_html(self)
 
 
 class Run:
@@ -48,10 +57,10 @@ class Run:
         """The run in the folder `path`, or below an object store's URL. Raises InputError when
         there is none."""
         from trajgen.objects import place_of
-        from trajgen.run_record import existing_run
+        from trajgen.review.origin import remember
 
         folder = place_of(path)
-        existing_run(folder)
+        remember(folder)
         return cls(folder, _committed(folder))
 
     def __len__(self) -> int:
@@ -91,12 +100,15 @@ class Run:
 
     def sample(
         self, n: int = 5, rejected: bool = False, reason: str | None = None, seed: int = 0
-    ) -> list[Trajectory]:
-        """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected."""
+    ) -> Sample:
+        """At most `n` trajectories drawn by `seed`, in plan order; `reason` implies rejected.
+
+        In a notebook they show themselves as conversations.
+        """
         rows = self.rows(rejected or reason is not None)
         found = range(len(rows)) if reason is None else _with(reason, rows.column("reasons"))
         drawn = stream("sample", seed).sample(found, min(max(n, 0), len(found)))
-        return [rows[index] for index in sorted(drawn)]
+        return Sample(rows[index] for index in sorted(drawn))
 
     def find(self, id: str) -> Trajectory:
         """The trajectory, kept or rejected, with this id or the only one that begins so.
@@ -114,6 +126,17 @@ class Run:
             rows, index = next(iter(found.values()))
             return rows[index]
         raise InputError(*self._not_found(id, len(found)))
+
+    def seed_of(self, trajectory: Trajectory) -> Seed:
+        """The seed that a trajectory of this run came from; from then on it is shown beside it.
+
+        An import source is read, which may take minutes. Raises InputError when the seed is
+        not to be had any more.
+        """
+        from trajgen.review.origin import remember, seed_of
+
+        remember(self.path)
+        return seed_of(trajectory)
 
     def rows(self, rejected: bool = False) -> Rows:
         """The kept (or rejected) rows, file by file; a file for each of `numbers`."""
