@@ -24,18 +24,20 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     (
-        *("loading", "loop", "object_store", "objects", "durable", "lock", "lease", "process"),
-        *("config.*", "config"),
+        *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
+        *("lease", "process", "config.*", "config"),
     ),
+    ("telemetry", "control_tokens"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
+    ("bounds",),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches",),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
-    ("collect", "dispatch"),
+    ("collect", "roll_call", "dispatch"),
     ("cluster",),
     ("review", "review.*"),
     (

@@ -527,6 +527,20 @@ def test_cancelled_from_outside_every_worker_is_closed(tmp_path: Path) -> None:
 # What is told of it.
 
 
+def test_a_worker_that_does_not_close_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_LIMIT_S", 0.05)
+    real = Fake.close
+
+    async def close(self: Fake) -> None:
+        await real(self)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Fake, "close", close)
+    complete(run(tmp_path, Play(), planned=40), 40)
+
+
 def test_usage_counts_workers_that_are_gone(tmp_path: Path) -> None:
     def act(fake: Fake, _: list[Task]) -> None:
         if fake.serial == 0 and fake.exchanges == 3:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conversations import SHOP, calls, codes, result, says, trajectory, user
-from trajgen.filters.text import check, find_control_token
+from trajgen.control_tokens import find_control_token
+from trajgen.filters.text import check
 
 
 def found(*messages: Any) -> list[tuple[str, int | None]]:

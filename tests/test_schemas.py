@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trajgen.bounds import MAX_CHARS, MAX_DEPTH
 from trajgen.effects import OPS
 from trajgen.schemas import (
     ACTION,
@@ -19,8 +20,6 @@ from trajgen.schemas import (
     INSTRUCTION_CHARS,
     MAX_ANSWER_DEPTH,
     MAX_CALLS,
-    MAX_DEPTH,
-    MAX_SCHEMA_CHARS,
     MAX_TOOLS,
     USER,
     BadAnswer,
@@ -115,7 +114,7 @@ def test_depth_is_bounded() -> None:
 
 
 def test_size_and_number_are_bounded() -> None:
-    long = with_property({"description": "x" * MAX_SCHEMA_CHARS})
+    long = with_property({"description": "x" * MAX_CHARS})
     assert "characters; at most" in tool_problems([tool("f", long)])[0]
     many = [tool(f"f{n}") for n in range(MAX_TOOLS + 1)]
     assert tool_problems(many) == [f"{MAX_TOOLS + 1} tools; at most {MAX_TOOLS}"]

@@ -259,6 +259,16 @@ def test_an_unknown_world_is_an_input_error() -> None:
         asyncio.run(worker.start())
 
 
+def test_an_engine_that_starts_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "START_S", 0.05)
+    engine = scripted()
+    monkeypatch.setattr(engine, "start", asyncio.Event().wait)
+    changes = {"engines": {"main": {"kind": "scripted", "start_timeout_s": 0.05}}}
+    worker = Worker(job(**changes), {"main": engine})
+    with pytest.raises(MachineError, match=r"engines.main: was not ready within 0.05 s"):
+        asyncio.run(worker.start())
+
+
 def test_one_call_plays_whole_trajectories() -> None:
     outcomes = run(scripted(), tasks(4), rollout={"mode": "one_call"})
     assert all(o.row is not None and len(o.row["messages"]) > 3 for o in outcomes)

@@ -8,13 +8,13 @@ nothing, the question is asked anew instead, as long as another answer can come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trajgen.config import Pipeline, RoleConfig
+from trajgen.control_tokens import find_control_token, token_in
 from trajgen.engines import Completion, Engine, Request, Role
 from trajgen.errors import RequestError
-from trajgen.filters.text import find_control_token
 from trajgen.ids import sampling_seed
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Message, Reason, Task
@@ -106,6 +106,7 @@ class Cast:
         self, task: Task, question: Question, messages: tuple[Message, ...], attempt: int
     ) -> Completion:
         role = self.role(question.role)
+        _refuse_forged(messages, question.role)
         request = Request(
             id=f"{task.id}/{question.role}/{question.key}/{attempt}",
             role=question.role,
@@ -136,25 +137,22 @@ def _judge(
     except BadAnswer as error:
         code = "truncated" if completion.finish == "length" else "bad_answer"
         return None, [Reason(code, None, f"{question.role}: {error}")]
-    return answer, check(answer) or _forged(answer, question.role)
+    return answer, check(answer) or _forged(answer, completion.text, question.role)
 
 
-def _forged(answer: dict[str, Json], role: Role) -> list[Reason]:
-    tokens = filter(None, map(find_control_token, _texts(answer)))
-    return [Reason("control_tokens", None, f"{role}: {token!r}") for token in tokens][:1]
+def _forged(answer: dict[str, Json], text: str, role: Role) -> list[Reason]:
+    """Both may come into a prompt: of a key said twice only `text` holds the first value, and
+    what is escaped in it only `answer` holds plainly."""
+    token = token_in(answer) or find_control_token(text)
+    return [Reason("control_tokens", None, f"{role}: {token!r}")] if token else []
 
 
-def _texts(value: Json) -> Iterator[str]:
-    """Every string of an answer, keys included: all of it may come into a prompt."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
+def _refuse_forged(messages: tuple[Message, ...], role: Role) -> None:
+    """The last look before a prompt leaves: each part of it was looked at where it came in,
+    and two harmless parts can make a control token."""
+    for message in messages:
+        if token := find_control_token(message["content"]):
+            raise RequestError(f"the prompt of {role} would hold the control token {token!r}")
 
 
 def _harmless(text: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from trajgen import __version__, verbs
+from trajgen import __version__, telemetry, verbs
 from trajgen.errors import MachineError, TrajgenError
 from trajgen.verbs import Arguments
 
@@ -32,6 +32,7 @@ _GOES_ON = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
+    telemetry.off()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # text that no terminal can show
     try:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from trajgen import telemetry
 from trajgen.actors import EngineActor, WorkerActor, adapters, short
 from trajgen.config import ClusterConfig, Pipeline
 from trajgen.config.engine import EngineConfig
@@ -81,7 +82,7 @@ def _ray(pipeline: Pipeline) -> Iterator[Any]:
     """Ray, started here on loopback or joined at an address; left at the end."""
     cluster = pipeline.cluster
     _refuse_open(cluster)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    telemetry.off()
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would run engines at 15
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray

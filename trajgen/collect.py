@@ -132,11 +132,16 @@ class Collector:
         if shard >= self.next_shard and shard not in self._committed:
             self._waiting.setdefault(shard, {}).setdefault(task.index, settled)
 
+    @property
+    def whole(self) -> bool:
+        """Whether every task of the next shard in plan order has its end, so that it can be
+        committed."""
+        number = self.next_shard
+        return not self.finished and len(self._waiting.get(number, ())) == self._size(number)
+
     def commit_next(self) -> ShardInfo | None:
         """Commit the next shard in plan order if it is whole. Raises CommitError."""
-        if self.finished or len(self._waiting.get(self.next_shard, ())) < self._size(
-            self.next_shard
-        ):
+        if not self.whole:
             return None
         number = self.next_shard
         ends = [end for _, end in sorted(self._waiting[number].items())]

@@ -12,16 +12,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
-from trajgen.errors import EngineDead, InputError, MachineError
+from trajgen.deadline import awaited_within
+from trajgen.errors import CommitError, EngineDead, InputError, MachineError
+from trajgen.objects import Place
 from trajgen.records import Task, cut
+from trajgen.roll_call import believed
+from trajgen.shards import shard_path
 from trajgen.worker import Outcome, Report
 
 EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
+CLOSE_LIMIT_S = 30.0  # for a worker to stop what it started
+COMMIT_LIMIT_S = 600.0  # after which the disk counts as hung
 FATAL_ALONE = 2  # deaths of the engine with only this task in play
 TIMEOUTS = 3  # tries of a task that does not end in time
 APART = 16  # struck tasks that are tried before one that was fatal alone is tried again
@@ -106,7 +113,9 @@ class Dispatch:
                 await self._commit()
             finally:
                 self._add_usage(live)
-                await handle.close()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_LIMIT_S):
+                        await handle.close()
 
     async def _feed(self, handle: Handle, live: Live) -> None:
         while not self.collector.finished:
@@ -122,8 +131,6 @@ class Dispatch:
                 raise EngineDead(f"a worker was silent for {EXCHANGE_LIMIT_S:g} s") from error
             live.in_flight, live.usage = report.in_flight, report.usage
             await self._settle(report, live)
-            if report.engine_dead:
-                raise EngineDead("an engine died")
 
     async def _wait(self) -> None:
         """Nothing to do here now: another worker's tasks may yet come back."""
@@ -161,19 +168,29 @@ class Dispatch:
         return task
 
     async def _settle(self, report: Report, live: Live) -> None:
-        for outcome in report.outcomes:
-            if outcome.error != "engine" and (task := live.tasks.pop(outcome.task_id, None)):
+        """Raises EngineDead where the worker has to go: its engine died, or it forgets."""
+        outcomes, wrong = believed(report, live.tasks)
+        for outcome in outcomes:
+            if outcome.error != "engine":
                 self._lost_in_a_row = 0
-                self._end(task, outcome)
+                self._end(live.tasks.pop(outcome.task_id), outcome)
         await self._commit()
+        if report.engine_dead or wrong:
+            raise EngineDead("an engine died" if report.engine_dead else f"a worker erred: {wrong}")
 
     async def _commit(self) -> None:
         """Commit what is whole now, and wake the workers that wait for it."""
         async with self._committing:  # one at a time, whichever worker completes a shard
-            while await asyncio.to_thread(self.collector.commit_next):
-                pass
+            while self.collector.whole:
+                await awaited_within(COMMIT_LIMIT_S, self._commit_next, hung(self._shard()))
         self._news.set()
+
+    def _commit_next(self) -> None:
+        self.collector.commit_next()
         self.changed(self)
+
+    def _shard(self) -> Place:
+        return shard_path(self.collector.folder.path, self.collector.next_shard)
 
     def _end(self, task: Task, outcome: Outcome) -> None:
         if outcome.error == "input":
@@ -254,3 +271,12 @@ class Dispatch:
     def _room(self) -> bool:
         first_open = self.collector.next_shard * self.collector.shard_rows
         return self._next is not None and self._next.index < first_open + self.window
+
+
+def hung(path: Place) -> CommitError:
+    """The error of a disk that does not answer."""
+    return CommitError(
+        f"not written within {COMMIT_LIMIT_S:g} s: the disk does not answer",
+        str(path),
+        "Committed shards are safe; mend the disk and run the same command again.",
+    )

@@ -6,21 +6,21 @@ names it, and no schema reaches an engine before its bounds are checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from trajgen.config.model import Model
+from trajgen.control_tokens import token_in
 from trajgen.declared import KEYS, kind_of
 from trajgen.declared import problems as declared_problems
 from trajgen.errors import InputError
-from trajgen.filters.text import find_control_token
 from trajgen.loading import plain_file
 from trajgen.pipeline_file import explain
 from trajgen.plain_yaml import read_yaml
-from trajgen.pointers import scalars
 from trajgen.records import Domain, Json, ToolKind
 from trajgen.schemas import parse_json, tool_problems
 
@@ -72,8 +72,6 @@ def load_domain(folder: Path) -> Domain:
         problems.append("state.json must hold an object")
     policy = _text_file(plain_file(folder, "policy.md"))
     semantics = {name: t.declared() for name, t in head.tools.items() if t.declared()}
-    shown = [policy, tools, state, semantics]
-    problems += [f"control token {t!r}" for t in [control_token(shown)] if t]
     if problems:
         raise InputError("\n  ".join(problems), str(folder))
     domain = Domain(
@@ -88,9 +86,23 @@ def load_domain(folder: Path) -> Domain:
         state=state,
         semantics=semantics,
     )
+    refuse_unsafe(domain, str(folder))
     if wrong := declared_problems(domain):
         raise InputError("\n  ".join(wrong), str(file), "See README, 'Tools answered by code'.")
     return domain
+
+
+def refuse_unsafe(domain: Domain, where: str) -> None:
+    """Raise InputError for a domain that no engine may see, wherever it comes from: tools out
+    of bounds, or a chat control token in anything that a prompt may show."""
+    problems = tool_problems(list(domain.tools))
+    shown = {f.name: getattr(domain, f.name) for f in fields(domain)}
+    for name, value in shown.items():
+        plain = dict(value) if isinstance(value, Mapping) else value
+        if token := token_in(plain):
+            problems.append(f"control token {token!r} in {name}: it could forge a turn")
+    if problems:
+        raise InputError("\n  ".join(problems), where)
 
 
 def _kind_problems(head: DomainFile) -> Iterator[str]:
@@ -101,14 +113,6 @@ def _kind_problems(head: DomainFile) -> Iterator[str]:
         elif declared and tool.kind not in (None, kind_of(declared)):
             found = "has writes" if "writes" in declared else "has no writes"
             yield f"domain.yaml: tools.{name}: kind is {tool.kind}, yet it {found}"
-
-
-def control_token(value: Json) -> str | None:
-    """The first chat control token in any string of `value`, or None."""
-    for text in scalars(value if isinstance(value, dict | list) else [value]):
-        if isinstance(text, str) and (token := find_control_token(text)):
-            return str(token)
-    return None
 
 
 def _json_file(path: Path) -> Json:

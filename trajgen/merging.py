@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from trajgen import telemetry
 from trajgen.durable import placed_folder
 from trajgen.errors import InputError, MachineError
 from trajgen.process import run_module
@@ -35,6 +36,7 @@ def merge(model: Path, adapter: Path, out: Path) -> None:
 
 
 def _merge_here(model: str, adapter: str, out: str) -> None:
+    telemetry.off()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trajgen import telemetry
 from trajgen.errors import InputError, MachineError
 from trajgen.loading import shipped
 from trajgen.merging import merge
@@ -178,6 +179,7 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def _convert_here(source: str, target: str) -> None:
+    telemetry.off()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

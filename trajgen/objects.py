@@ -24,7 +24,7 @@ from trajgen.object_store import Meta, ObjectStore, Version, open_store
 T = TypeVar("T")
 R = TypeVar("R")
 
-HURRY_S = 2.0  # what a store may still take once the driver has to stop
+HURRY_S = 1.0  # what a store may still take once the driver has to stop
 _AHEAD = 8 << 20  # bytes that a reader fetches at a time
 _AT_ONCE = {True: 16, False: 4}
 _TOP = PurePosixPath()

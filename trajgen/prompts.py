@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import DictLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from trajgen.control_tokens import find_control_token
 from trajgen.errors import InputError, PromptTooLong
 from trajgen.ids import digest
 from trajgen.loading import plain_file, shipped
@@ -35,8 +36,11 @@ class Prompts:
         self._texts = _read(shipped("prompts").resolve()) | _read(self.folder)
         self.digest = digest(self._texts)
         self._environment = _environment(self._texts)
-        for name in self._texts:
+        for name, text in self._texts.items():
             self._compile(name)
+            if token := find_control_token(text):
+                what = f"a prompt may not hold a chat control token; found {token!r}"
+                raise InputError(what, str(self.folder / name))
 
     def __getstate__(self) -> tuple[Path, dict[str, str], str]:
         return self.folder, self._texts, self.digest
@@ -47,13 +51,18 @@ class Prompts:
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
         """Template `name` (without `.jinja`) given `context`. Raises InputError, PromptTooLong."""
+        parts: list[str] = []
+        left = MAX_CHARS
         try:
-            text = self._environment.get_template(f"{name}.jinja").render(context)
+            plain = json.loads(json.dumps(context))  # what is no data raises; objects stay outside
+            for part in self._environment.get_template(f"{name}.jinja").generate(plain):
+                parts.append(part)
+                left -= len(part)
+                if left < 0:
+                    raise PromptTooLong(f"prompt {name} takes more than {MAX_CHARS} characters")
         except _FAILURES as error:
             raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
-        if len(text) > MAX_CHARS:
-            raise PromptTooLong(f"prompt {name} takes {len(text)} characters of {MAX_CHARS}")
-        return text.strip()
+        return "".join(parts).strip()
 
     def _compile(self, name: str) -> None:
         try:

@@ -16,6 +16,7 @@ from itertools import count
 
 from trajgen import schemas, script, views
 from trajgen.cast import Given, Question, speech
+from trajgen.control_tokens import token_in
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
 from trajgen.filters import FAMILIES, select
@@ -160,6 +161,7 @@ class Rollout:
         touch(self.ledger, self.domain, call)
         before, faulted = self.ledger.hash, len(self.steps) == self.fault_at
         answer = self._fault(call) if faulted else await self.episode.step(call)
+        answer = _unforged(answer, call)
         if not answer.verdicts:
             self.ledger.apply(answer.effects)
         fault = self.task.fault if faulted else None
@@ -236,6 +238,16 @@ class Rollout:
             schema=schemas.ACTION if role == "agent" else guide,
             context={**shared, **context, "messages": list(self.messages)},
         )
+
+
+def _unforged(answer: Answer, call: Call) -> Answer:
+    """`answer`, refused where it holds a chat control token: code may have put one together
+    from harmless parts, and nobody looked over a real environment's texts."""
+    token = token_in([answer.why, answer.observation, list(answer.effects)])
+    if token is None or answer.verdicts:
+        return answer
+    reason = Reason("control_tokens", call.message, f"the answer to {call.tool}: {token!r}")
+    return replace(answer, verdicts=(reason,))
 
 
 def _said(answer: dict[str, Json]) -> list[Reason]:

@@ -25,7 +25,7 @@ from typing import Any
 from trajgen import shards
 from trajgen.card import card
 from trajgen.durable import disk_errors, make_ready, move, place, place_bytes, sha256_of
-from trajgen.errors import CommitError, MachineError
+from trajgen.errors import CommitError
 from trajgen.ids import canonical
 from trajgen.lease import Lease
 from trajgen.lock import DriverLock
@@ -48,6 +48,7 @@ from trajgen.sealed import sealed_sha256
 from trajgen.shards import ShardInfo, ShardResult, dead_path, rejects_path, shard_path
 from trajgen.status import next_session, status, write_usage
 from trajgen.verify import misplaced, shard_problems, verify
+from trajgen.writes import Writes
 
 __all__ = ["RunFolder", "plan_tasks", "status", "verify"]
 
@@ -64,7 +65,7 @@ class RunFolder:
         self._lock: DriverLock | Lease | None = None
         self._infos: dict[int, ShardInfo] | None = None
         self._session = 0
-        self._hurried = False
+        self._writes = Writes(str(path))
 
     @classmethod
     def create_or_open(
@@ -138,10 +139,11 @@ class RunFolder:
         slot = plan_slot(self.path, result.number, shard_rows(self.run))
         for what in misplaced(result, slot):
             raise CommitError(what, f"{self.path}, shard {result.number}")
-        self._reopen()
-        info = shards.commit(self.path, result, fingerprints, self.run["digest"], sketches)
-        if self._infos is not None:
-            self._infos[info.number] = info
+        with self._writes.turn():
+            self._reopen()
+            info = shards.commit(self.path, result, fingerprints, self.run["digest"], sketches)
+            if self._infos is not None:
+                self._infos[info.number] = info
         return info
 
     def finish(self, last_shard: int, found: Mapping[str, bytes] = {}) -> dict[str, Any]:
@@ -151,6 +153,10 @@ class RunFolder:
         Gives the totals. Run again it touches nothing. Raises CommitError when one of
         these shards is not committed or the sums do not hold.
         """
+        with self._writes.turn():
+            return self._finish(last_shard, found)
+
+    def _finish(self, last_shard: int, found: Mapping[str, bytes]) -> dict[str, Any]:
         infos = self.committed() if self._infos is None else self._infos
         missing = [n for n in range(last_shard + 1) if n not in infos]
         if missing:
@@ -171,18 +177,14 @@ class RunFolder:
     def record_usage(self, *, seconds: float, prompt: int, cached: int, generated: int) -> None:
         """Note what this session took so far: seconds of the clock, tokens since it began.
 
-        One line a session in logs/usage.jsonl; a folder that was only read notes nothing, and
-        one that has to hurry tries.
+        One line a session in logs/usage.jsonl; a folder that was only read notes nothing.
         """
         if self._lock is None:
             return
-        try:
+        with self._writes.turn():
             self._session = self._session or next_session(self.path)
             entry = {"session": self._session, "seconds": round(seconds, 3), "prompt": prompt}
             write_usage(self.path, entry | {"cached": cached, "generated": generated})
-        except MachineError:
-            if not self._hurried:
-                raise
 
     def check(self) -> None:
         """Raise RunLocked when another driver may work here by now."""
@@ -191,15 +193,14 @@ class RunFolder:
 
     def hurry(self) -> None:
         """The driver has to stop: an object store is waited for HURRY_S more."""
-        self._hurried = True
         if isinstance(self._lock, Lease):
             self._lock.hurry()
 
     def close(self) -> None:
-        """Let another driver work here."""
+        """Let another driver work here; where a write of ours hangs, once that is over."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.release()
+            self._writes.end(lock.release)
 
     def __enter__(self) -> RunFolder:
         return self

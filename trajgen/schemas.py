@@ -16,19 +16,17 @@ from typing import Any
 
 import jsonschema_rs
 
+from trajgen.bounds import MAX_ALL_CHARS, depth, out_of_bounds
 from trajgen.effects import OPS
 from trajgen.goals import CONDITIONS
 from trajgen.ids import canonical
 from trajgen.records import Json, Reason, Tool
 
 MAX_TOOLS = 256
-MAX_SCHEMA_CHARS = 100_000
-MAX_DEPTH = 24
 MAX_CALLS = 4
 MAX_ANSWER_DEPTH = 64
 MAX_INTEGER = 2**63
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-_REFUSED_KEYWORDS = ("pattern", "patternProperties", "$ref", "$dynamicRef", "$recursiveRef")
 
 
 class BadAnswer(ValueError):
@@ -52,7 +50,12 @@ def tool_problems(tools: Json) -> list[str]:
     if len(tools) > MAX_TOOLS:
         return [f"{len(tools)} tools; at most {MAX_TOOLS}"]
     problems = [p for i, tool in enumerate(tools) for p in _tool_problems(i, tool)]
-    names = Counter(tool["function"]["name"] for tool in tools if not problems)
+    if problems:
+        return problems
+    names = Counter(tool["function"]["name"] for tool in tools)
+    size = sum(len(canonical(tool["function"]["parameters"])) for tool in tools)
+    if size > MAX_ALL_CHARS:
+        problems = [f"all parameters take {size} characters; at most {MAX_ALL_CHARS}"]
     return problems + [f"tool {name!r} is there twice" for name in names if names[name] > 1]
 
 
@@ -71,44 +74,13 @@ def _tool_problems(index: int, tool: Json) -> Iterable[str]:
 
 
 def _bounds(name: str, parameters: dict[str, Json]) -> Iterable[str]:
-    if _depth(parameters) > MAX_DEPTH:
-        yield f"tool {name}: parameters nest deeper than {MAX_DEPTH}"
-    elif len(text := canonical(parameters)) > MAX_SCHEMA_CHARS:
-        yield f"tool {name}: parameters take {len(text)} characters; at most {MAX_SCHEMA_CHARS}"
-    elif refused := sorted(_keywords(parameters) & set(_REFUSED_KEYWORDS)):
-        yield f"tool {name}: {', '.join(refused)} not accepted (can stall grammar compilers)"
-    else:
-        try:
-            _compiled(text)
-        except (jsonschema_rs.ValidationError, ValueError) as error:
-            yield f"tool {name}: parameters are no valid JSON schema ({str(error).splitlines()[0]})"
-
-
-def _depth(value: Json) -> int:
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        item, depth = stack.pop()
-        deepest = max(deepest, depth)
-        children = (
-            item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-        )
-        stack.extend((child, depth + 1) for child in children)
-    return deepest
-
-
-def _keywords(schema: Json) -> set[str]:
-    """The keys used as keywords: names of properties are not keywords."""
-    if isinstance(schema, list):
-        return {key for item in schema for key in _keywords(item)}
-    if not isinstance(schema, dict):
-        return set()
-    found = set(schema)
-    for key, value in schema.items():
-        if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
-            found |= {inner for item in value.values() for inner in _keywords(item)}
-        elif key not in ("enum", "const", "default", "examples", "required"):
-            found |= _keywords(value)
-    return found
+    if problem := out_of_bounds(parameters):
+        yield f"tool {name}: {problem}"
+        return
+    try:
+        validator(parameters)
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        yield f"tool {name}: parameters are no valid JSON schema ({str(error).splitlines()[0]})"
 
 
 def _object(**properties: Json) -> dict[str, Json]:
@@ -263,7 +235,7 @@ def parse_json(text: str) -> Json:
         )
     except RecursionError as error:
         raise ValueError("nests too deep") from error
-    if _depth(value) > MAX_ANSWER_DEPTH:
+    if depth(value) > MAX_ANSWER_DEPTH:
         raise ValueError(f"nests deeper than {MAX_ANSWER_DEPTH}")
     canonical(value).encode("utf-8")
     return value

@@ -17,7 +17,8 @@ from pydantic import ConfigDict, ValidationError
 
 from trajgen import declared, filters
 from trajgen.config.model import Model
-from trajgen.domains import control_token, load_domain
+from trajgen.control_tokens import token_in
+from trajgen.domains import load_domain, refuse_unsafe
 from trajgen.errors import InputError
 from trajgen.filters.answers import is_failure
 from trajgen.filters.corpus import fingerprint
@@ -122,6 +123,7 @@ def check_imported(
     domain: Domain, seeds: tuple[Seed, ...], refused: tuple[dict[str, Json], ...], source: str
 ) -> tuple[Domain, list[Seed], list[dict[str, Json]]]:
     """Imported seeds under the same checks as a folder's."""
+    refuse_unsafe(domain, source)
     good, bad = [], list(refused)
     for number, seed in enumerate(seeds, 1):
         if problem := seed_problem(seed, domain):
@@ -164,6 +166,13 @@ def seed_problem(seed: Seed, domain: Domain) -> str:
         tools=domain.tools,
         state_initial=seed.state,
     )
+    for name, value in (
+        ("state", seed.state),
+        ("goal", list(seed.goal)),
+        ("meta", dict(seed.meta)),
+    ):
+        if token := token_in(value):
+            return f"control_tokens in {name}: {token!r}"
     for reason in filters.check(trajectory, domain):
         return f"{reason.code} at message {reason.at}: {reason.detail}"
     return _state_problem(seed, domain)
@@ -244,8 +253,6 @@ def _shape_problem(entry: SeedLine) -> str:
         if not is_condition(condition):
             known = ", ".join(CONDITIONS)
             return f"goal: a condition is a JSON pointer and one of {known}; found {condition}"
-    if token := control_token(entry.state):
-        return f"control_tokens in state: {token!r}"
     return ""
 
 

@@ -20,7 +20,7 @@ from trajgen.cast import Usage
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks
 from trajgen.engines import Engine
-from trajgen.errors import EngineDead, InputError, RequestError, Timeout
+from trajgen.errors import EngineDead, InputError, MachineError, RequestError, Timeout
 from trajgen.filters.corpus import fingerprint
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Task, cut
@@ -30,6 +30,7 @@ from trajgen.sketches import sketch
 from trajgen.stage import Stage, make_stage
 
 EXCHANGE_S = 1.0  # the longest an exchange waits for an outcome: also the heartbeat
+START_S = 10.0  # over its limit, before an engine that starts without end is given up
 GATHER_S = 0.02  # after a first outcome, how long to wait for its neighbours
 Error = Literal["", "request", "timeout", "engine", "input", "internal"]
 
@@ -65,12 +66,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One exchange's answer; `usage` counts from the worker's start."""
+    """One exchange's answer: what ended, and how many tasks the worker still plays and holds.
+    `usage` counts from the worker's start."""
 
     outcomes: tuple[Outcome, ...]
     in_flight: int
     usage: Usage
     engine_dead: bool = False
+    waiting: int = 0
 
 
 @dataclass(slots=True)
@@ -88,14 +91,23 @@ class Worker:
 
     async def start(self) -> None:
         """Start the engines, then set the stage. Raises MachineError or InputError."""
-        for engine in self.engines.values():
-            await engine.start()
+        for name, engine in self.engines.items():
+            await self._start(name, engine)
         job = self.job
         if job.pipeline.near_duplicate is not None:
             sketch(())  # loads numpy before the clock of any rollout runs
         self._stage = make_stage(
             job.pipeline, job.seeds, job.prompts, self.engines, job.run_id, job.benchmarks
         )
+
+    async def _start(self, name: str, engine: Engine) -> None:
+        limit = self.job.pipeline.engines[name].start_timeout_s
+        try:
+            async with asyncio.timeout(limit + START_S):  # engines keep to the limit themselves
+                await engine.start()
+        except TimeoutError as error:
+            what, advice = f"was not ready within {limit:g} s", "Raise its start_timeout_s."
+            raise MachineError(what, f"engines.{name}", advice) from error
 
     async def exchange(self, tasks: list[Task]) -> Report:
         """Take `tasks`, give back what has finished; waits up to EXCHANGE_S for something."""
@@ -106,7 +118,8 @@ class Worker:
         self._news.clear()
         done, self._done = tuple(self._done), []
         usage = self._stage.cast.usage if self._stage else Usage()
-        return Report(done, len(self._playing), usage, self._engine_dead)
+        held = len(self._playing), len(self._waiting)
+        return Report(done, held[0], usage, self._engine_dead, held[1])
 
     async def close(self) -> None:
         """Abandon what is playing and stop the engines."""

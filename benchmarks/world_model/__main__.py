@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.world_model import plot, tables
-from benchmarks.world_model.collect import collected, continued
+from benchmarks.world_model.collect import collected, shipped
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, FOLDER = DOCS / "world-model.md", DOCS / "world-model"
@@ -27,9 +27,10 @@ def main() -> int:
         if not (folder / "figures").is_dir():
             sys.stderr.write(f"{folder}: no figures; the recipe has to say `evaluate`\n")
             return 2
-        found = collected(folder)
-        if asked.adapter:
-            found = continued(found, *asked.adapter)
+    taken = [collected(folder) for folder in asked.folders]
+    if asked.adapter:
+        taken = [shipped(*asked.adapter, *taken[:1])]
+    for found in taken:
         (FOLDER / f"{found['name']}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     known = {path.stem: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
     for name, found in known.items():

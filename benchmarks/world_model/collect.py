@@ -30,26 +30,22 @@ def collected(folder: Path) -> dict[str, Any]:
     }
 
 
-def continued(begun: dict[str, Any], recipe: Path, figures: Path) -> dict[str, Any]:
-    """The points of `begun`, and after them those of an adapter that `recipe` had taught and
-    that was measured by itself: FIGURES/result.json and perhaps FIGURES/untaught.json, as
-    `trajgen fidelity --json` prints them."""
+def shipped(recipe: Path, figures: Path, begun: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The points of an adapter that `recipe` had taught and that was measured by itself:
+    FIGURES/result.json and FIGURES/untaught.json, as `trajgen fidelity --json` prints them;
+    between them those of `begun`, a training of the beginning alone."""
     config, _ = load_recipe(str(recipe))
     world = config.data.world
     if world is None:
         raise SystemExit(f"{recipe}: teaches no world")
-    points = {point["point"]: point for point in begun["points"]}
-    last = points.pop("result")
-    points[f"step-{last['step']}"] = last
+    points = {point["point"]: point for point in begun["points"]} if begun else {}
+    if last := points.pop("result", None):
+        points[f"step-{last['step']}"] = last
     for path in sorted(figures.glob("*.json")):
         seen = world.examples if path.stem == "result" else 0
         points[path.stem] = {"seen": seen, **json.loads(path.read_text("utf-8"))}
     ordered = [{**point, "point": name} for name, point in points.items()]
-    return {
-        "name": config.name,
-        "begun": begun["name"],
-        "points": sorted(ordered, key=lambda point: point["seen"]),
-    }
+    return {"name": config.name, "points": sorted(ordered, key=lambda point: point["seen"])}
 
 
 def _step(name: str, last: int) -> int:

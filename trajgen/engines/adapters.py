@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from trajgen import telemetry
 from trajgen.errors import InputError
 from trajgen.loading import user_path
 
@@ -21,6 +22,7 @@ def folder_of(name: str) -> str:
     folder = user_path(name)
     if folder.is_absolute() or folder.exists():
         return str(folder)
+    telemetry.off()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError as HubError
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

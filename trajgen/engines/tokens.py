@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from trajgen import telemetry
 from trajgen.errors import MachineError
 from trajgen.loading import load_object
 from trajgen.records import Json, Message, Tool
@@ -57,6 +58,7 @@ def load_tokenizer(name: str) -> Any:
 
     Raises MachineError when it cannot be loaded.
     """
+    telemetry.off()
     from transformers import AutoTokenizer
 
     try:

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trajgen import telemetry
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.adapters import RANKS, folder_of, rank, room
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from trajgen.engines.tokens import TokenCounter
 
 _QUIET = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -57,6 +55,7 @@ class VllmEngine:
 
     async def start(self) -> None:
         """Load the model. Raises InputError (no such model) or MachineError."""
+        telemetry.off()
         path = local_path(self.config.model)
         if path != self.config.model:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it is in the cache, whole

@@ -11,29 +11,12 @@ from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from trajgen.control_tokens import find_control_token, is_marked, token_in
 from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 
-_CONTROL = re.compile(
-    r"<\|[^\s<>|]{1,60}\|>"  # ChatML, Llama 3, Phi, GLM, Command R
-    r"|<\uff5c[^<>\uff5c]{1,60}\uff5c>"  # DeepSeek
-    r"|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk|sop|eop|eoh|eoa)>|\[g?MASK\]"
-    r"|<(?:start|end)_of_(?:turn|text|role|image)>|<(?:extra_id|reserved|SPECIAL)_\d+>"
-    r"|</?(?:tool_calls?|tool_response|function_calls?|function_results|TOOLCALL)>"
-    r"|</?(?:function|parameter)=?[\w.-]*>|<invoke name=|</?arg_(?:key|value)>"
-    r"|\[/?(?:TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|UNUSED_TOKEN_\d+)\]"
-    r"|^### ?(?:Human|Assistant|Instruction|Response|User|System):|\n\n(?:Human|Assistant): "
-    r"|[\x00\ud800-\udfff]",
-    re.MULTILINE,
-)
-_MARKS = (
-    "<", "\uff5c", "INST]", "MASK]", "[TOOL", "[/TOOL", "[AVAIL", "[/AVAIL", "[UNUSED", "### ",
-    "###", "\n\nHuman: ", "\n\nAssistant: ", "\x00",
-)  # fmt: skip
 _THOUGHT = re.compile(r"\A\s*<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL)
-_THINK = re.compile(r"</?think(?:ing)?>")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _SECRET = re.compile(
     r"-----BEGIN (?:[A-Z]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----"
@@ -115,8 +98,9 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """Every message and every argument, for all of this file's codes."""
     passages = list(_passages(trajectory.messages))
     whole = "\n".join(passage.text for passage in passages)
-    if any(mark in whole for mark in _MARKS) or _SURROGATE.search(whole):
-        yield from _control(passages)
+    forged = list(_control(passages)) if is_marked(whole) else []
+    yield from forged
+    yield from _control_beside(trajectory.messages, {reason.at for reason in forged})
     if any(mark in whole for mark in _SECRET_MARKS):
         yield from _found("secret", _SECRET, passages)
     if _LONG_NUMBER.search(whole):
@@ -124,12 +108,6 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     yield from _refusals(passages, whole.casefold())
     calling = {at for at, message in enumerate(trajectory.messages) if raw_calls(message)}
     yield from _loops(passages, calling)
-
-
-def find_control_token(text: str) -> str | None:
-    """The first chat template token in `text`: it could forge a turn in a prompt."""
-    match = _CONTROL.search(text) or _THINK.search(text) or _SURROGATE.search(text)
-    return match[0] if match else None
 
 
 def _passages(messages: Sequence[Any]) -> Iterator[Passage]:
@@ -163,6 +141,21 @@ def _control(passages: Sequence[Passage]) -> Iterator[Reason]:
         token = find_control_token(_THOUGHT.sub(r"\1", text) if role == "assistant" else text)
         if token:
             yield Reason("control_tokens", at, f"{place}: found {token.strip()!a}")
+
+
+def _control_beside(messages: Sequence[Any], known: Set[int | None]) -> Iterator[Reason]:
+    """Tokens in keys, ids and names, and in whatever else stands in a message."""
+    beside = {
+        at: {key: value for key, value in message.items() if key != "content"}
+        for at, message in enumerate(messages)
+        if isinstance(message, dict) and len(message) > 2  # there is more than role and content
+    }
+    if token_in(list(beside.values())) is None:
+        return
+    for at, rest in beside.items():
+        token = None if at in known else token_in(rest)
+        if token:
+            yield Reason("control_tokens", at, f"beside the text: found {token.strip()!a}")
 
 
 def _found(code: str, pattern: re.Pattern[str], passages: Sequence[Passage]) -> Iterator[Reason]:

@@ -12,8 +12,9 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from trajgen.bounds import circles, depth
 from trajgen.filters.answers import is_failure
 from trajgen.filters.exchanges import Exchange, exchanges
 from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
@@ -30,13 +31,14 @@ _OPEN = frozenset(  # keywords beside which an object's own list of properties i
     | {"anyOf", "oneOf", "not", "if", "$ref", "dependentSchemas"}
 )
 _REMEMBERED = 1024  # schemas kept ready
+_WAYS = 1_000_000  # through arguments under a schema that refers to itself
 _SHOWN = 3  # violations reported of one call
 
 
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """Calls against the tools the trajectory was given (else the domain's)."""
     schemas = declared(trajectory.tools or domain.tools)
-    known: dict[str, Validator | None] = {}
+    known: dict[str, _Compiled | None] = {}
     for index, message in enumerate(trajectory.messages):
         for raw in raw_calls(message):
             yield from _one_call(raw, index, schemas, known)
@@ -56,7 +58,7 @@ def declared(tools: Sequence[Any]) -> dict[str, Json]:
 
 
 def _one_call(
-    raw: Any, index: int, schemas: Mapping[str, Json], known: dict[str, Validator | None]
+    raw: Any, index: int, schemas: Mapping[str, Json], known: dict[str, _Compiled | None]
 ) -> Iterator[Reason]:
     function = raw.get("function") if isinstance(raw, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
@@ -73,10 +75,17 @@ def _one_call(
         yield Reason("bad_arguments", index, f"{name} {problem}"[:300])
 
 
-_ready: OrderedDict[int, tuple[Json, Validator | None]] = OrderedDict()
+class _Compiled(NamedTuple):
+    """A validator, and how many references of its schema lead back (`bounds.circles`)."""
+
+    validator: Validator
+    circles: int
 
 
-def _compiled(schema: Json) -> Validator | None:
+_ready: OrderedDict[int, tuple[Json, _Compiled | None]] = OrderedDict()
+
+
+def _compiled(schema: Json) -> _Compiled | None:
     """The validator of a declared schema. Known by identity, so that the schema of a domain is
     made into text once and not for each trajectory; schemas are never changed in place."""
     kept = _ready.get(id(schema))
@@ -92,11 +101,14 @@ def _near(name: str, schemas: Mapping[str, Json]) -> str:
     return f"; near it: {close[0]!r}" if close else ""
 
 
-def _problems(arguments: Any, validator: Validator | None) -> list[str]:
+def _problems(arguments: Any, compiled: _Compiled | None) -> list[str]:
     if not isinstance(arguments, dict):
         return [f"/: expected an object, found {type(arguments).__name__}"]
-    if validator is None:
+    if compiled is None:
         return ["/: the tool's schema is not a valid JSON schema"]
+    validator, back = compiled
+    if back > 1 and back ** depth(arguments) > _WAYS:
+        return ["/: nests too deep for a schema that refers to itself"]
     try:
         if validator.is_valid(arguments):
             return []
@@ -112,15 +124,19 @@ def _pointer(path: Sequence[str | int]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _validator(text: str) -> Validator | None:
+def _validator(text: str) -> _Compiled | None:
     """The compiled schema; None when it is none. Never fetches a remote reference."""
     import jsonschema_rs
 
     schema = json.loads(text)
+    back = circles(schema) if '"$ref"' in text else 0
+    if back is None:
+        return None
     if "allOf" not in text:
         schema = closed(schema)
     try:
-        return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
+        made = jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
+        return _Compiled(made, back)
     except (ValueError, jsonschema_rs.ReferencingError):
         return None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trajgen import telemetry
 from trajgen.errors import InputError, MachineError
 from trajgen.records import Json
 
@@ -17,6 +18,7 @@ def is_saved(folder: Path) -> bool:
 
 def saved(folder: Path) -> Iterator[tuple[int, dict[str, Json], bool]]:
     """(number from 1, row, whether its columns are typed) of all splits of a saved data set."""
+    telemetry.off()
     from datasets import DatasetDict, load_from_disk
 
     try:
@@ -42,6 +44,7 @@ def remote(name: str) -> Iterator[tuple[int, dict[str, Json], bool]]:
 
 
 def _opened(name: str) -> Any:
+    telemetry.off()
     from datasets import IterableDatasetDict, load_dataset
     from datasets.exceptions import DatasetNotFoundError
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trajgen import telemetry
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 def load(files: Sequence[Place], rows: int) -> Dataset:
     """The rows of `files` in order; `messages`, `tools` and `steps` as lists of JSON values."""
+    telemetry.off()
     from datasets import Dataset, Features, load_dataset
 
     if not rows:

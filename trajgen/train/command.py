@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from trajgen import __version__
+from trajgen import __version__, telemetry
 from trajgen.durable import place_bytes, placed_folder
 from trajgen.engines.tokens import load_tokenizer
 from trajgen.errors import InputError, MachineError
@@ -72,6 +72,7 @@ def _train(
     tell: Tell,
     measured: Evaluation | None,
 ) -> Path:
+    telemetry.off()
     from trajgen.train.sft import Job, fit, state_files
 
     steps = folder.steps()

@@ -67,7 +67,6 @@ def fit(job: Job) -> Callable[[Path], None]:
     Raises MachineError when the model cannot be loaded or the loss is no number.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     disable_progress_bar()
     set_verbosity_error()
     half = _half(job.recipe)

@@ -1,0 +1,74 @@
+"""Chat control tokens of common model families: inside a prompt or a row they forge turns.
+
+Text is looked over for a few marks first; the exact pattern runs where one of them stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from trajgen.records import Json
+
+_TOKEN = re.compile(
+    r"<\|[^\s<>|]{1,60}\|>"  # ChatML, Llama 3 and 4, Phi, GLM, Command R, gpt-oss, Kimi
+    r"|</?\uff5c(?:[^<>\uff5c]{1,60}\uff5c>|DSML\uff5c)"  # DeepSeek
+    r"|\[/?INST\]|<</?SYS>>|</?s>|<(?:bos|eos|pad|unk|sop|eop|eoh|eoa)>|\[g?MASK\]"
+    r"|<\|\w{1,30}>|<\w{1,30}\|>|<(?:start|end)_function_(?:call|response|declaration)>"  # Gemma
+    r"|<(?:start|end)_of_(?:turn|text|role|image)>|<(?:extra_id|reserved|SPECIAL)_\d+>|<unused\d+>"
+    r"|</?(?:(?:longcat_|dots_)?(?:tool|function)_calls?|tool_response|function_results|TOOLCALL"
+    r"|arg_(?:key|value)|tool_sep|think(?:ing)?)(?:[:_][\w.-]{1,30})?>"  # Qwen, GLM, Hunyuan
+    r"|</?(?:seed|minimax|mm|atem|steptml|ifm)[:|]\w{1,30}\b"
+    r"|</?(?:function|parameter)=?[\w.-]*>|<(?:function|invoke|param|parameter) name="
+    r"|</(?:invoke|param)>"
+    r"|\[/?(?:TOOL_(?:CALLS|RESULTS|CONTENT)|AVAILABLE_TOOLS|SYSTEM_PROMPT|THINK)\]"  # Mistral
+    r"|\[UNUSED_TOKEN_\d+\]|\]~!?b[\[\]]|\[e~\[|\]<\]minimax\[>\["
+    r"|^### ?(?:Human|Assistant|Instruction|Response|User|System):|\n\n(?:Human|Assistant): "
+    r"|[\x00\ud800-\udfff]",
+    re.MULTILINE,
+)
+_MARKS = (
+    *("<", "INST]", "MASK]", "[TOOL_", "[/TOOL_", "[AVAIL", "[/AVAIL", "[SYSTEM_", "[/SYSTEM_"),
+    *("[THINK]", "[/THINK]", "[UNUSED", "]~", "[e~[", "###", "\n\nHuman: ", "\n\nAssistant: "),
+    "\x00",
+)
+_MARKS_IN_JSON = tuple(json.dumps(mark, ensure_ascii=False)[1:-1] for mark in _MARKS)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def find_control_token(text: str) -> str | None:
+    """The first control token in `text`, or None."""
+    match = _TOKEN.search(text) if is_marked(text) else None
+    return match[0] if match else None
+
+
+def token_in(value: Json) -> str | None:
+    """The first control token in any string of a JSON value, the keys of objects included."""
+    if isinstance(value, str):
+        return find_control_token(value)
+    whole = json.dumps(value, ensure_ascii=False)
+    if not any(mark in whole for mark in _MARKS_IN_JSON) and not _odd(whole):
+        return None
+    return next(filter(None, map(find_control_token, _strings(value))), None)
+
+
+def is_marked(text: str) -> bool:
+    """Whether `text` may hold a control token; costs microseconds where it does not."""
+    return any(mark in text for mark in _MARKS) or _odd(text)
+
+
+def _odd(text: str) -> bool:
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
+def _strings(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
