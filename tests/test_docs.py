@@ -260,6 +260,7 @@ MODEL_TABLES: dict[str, tuple[type[BaseModel], set[str]]] = {
     "`limits`": (config.LimitsConfig, set(config.LimitsConfig.model_fields)),
     "`shards`": (config.ShardsConfig, set(config.ShardsConfig.model_fields)),
     "`cluster`": (config.ClusterConfig, set(config.ClusterConfig.model_fields)),
+    "`stop`": (config.StopConfig, set(config.StopConfig.model_fields)),
     "`fidelity`": (config.FidelityConfig, set(config.FidelityConfig.model_fields)),
     "`fidelity.require`": (config.BarsConfig, set(config.BarsConfig.model_fields)),
     "Engines, roles, adapters": (Script, set(Script.model_fields)),

@@ -44,6 +44,12 @@ def asked(said: str, arguments: dict[str, Any], name: str = "refund") -> list[An
         ("come at 14:30", {"at": "16:45"}),
         ("zip is 69001", {"zip": "69002"}),
         ("call 555-123-4567", {"phone": "555-123-4568"}),
+        ("come on 16 May 2026", {"day": "2026-05-19"}),
+        ("come the 16th of May 2026, next to the gate", {"day": "2026-05-19"}),
+        ("the last day of May 2026", {"day": "2026-06-30"}),
+        ("the card expires 11/25", {"expires": "12/2025"}),
+        ("write to ann5", {"handle": "@ann6"}),
+        ("refund 79", {"order_id": "W79.5"}),
         ("both", {"ids": ["W1001", "W1002"]}),
         ("I have 1000 and 234", {"order_number": 1234}),
     ],
@@ -69,6 +75,15 @@ def test_invented_argument(said: str, arguments: dict[str, Any]) -> None:
         ("come on May 16", {"day": "2024-05-16"}),
         ("come on the 16th of May", {"day": "2024-05-16"}),
         ("May 16 to 18", {"day": "2024-05-18"}),
+        ("come on the 16th day of May in 2026", {"day": "2026-05-16"}),
+        ("the 16th of the year 2026's fifth month", {"day": "2026-05-16"}),
+        ("the 16th of next month, that is May 2026", {"day": "2026-05-16"}),
+        ("the last day of May 2026", {"day": "2026-05-31"}),
+        ("two days after the 14th, in May 2026", {"day": "2026-05-16"}),
+        ("the card expires 12/25", {"expires": "12/2025"}),
+        ("write to ann5", {"handle": "@ann5"}),
+        ("name it by the number of bytes", {"file_name": "79.pdf"}),
+        ("say it all", {"content": "{result: fine, details: all systems go}"}),
         ("come 5/16", {"day": "2024-05-16"}),
         ("come tomorrow", {"day": "2024-05-15"}),
         ("next Friday", {"day": "2024-05-17"}),
@@ -109,6 +124,13 @@ def test_what_counts_as_seen() -> None:
     assert found(*late) == [("invented_argument", 1)]
     enum = tool("get_order", order_id={"enum": ["W7777"]})
     assert found(user("a"), *end, tools=(enum,)) == []
+
+
+def test_a_call_at_the_very_end_is_checked() -> None:
+    """Its argument is the last that was seen, and nothing follows."""
+    assert found(user("W1001"), calls(("c1", "get_order", {"order_id": "W1001"}))) == []
+    made = calls(("c1", "get_order", {"order_id": "W1009"}))
+    assert found(user("W1001"), made) == [("invented_argument", 1)]
 
 
 def test_escaped_text_is_read() -> None:

@@ -118,6 +118,8 @@ CUT = "Your order W1001 is cancelled. The refund goes to the card you paid wi"
         ("Your order is cancelled. See https://example.com/orders", False),
         ("It ships today.\n- Order W1001\n- two mugs and a cup", False),
         ("Kind regards,", False),
+        ("This is what I found:\n- it can drive: no", False),
+        ("This is what I found, and there is no", True),
         ("You take option A", False),
         ("Sure", False),
     ],

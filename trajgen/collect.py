@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from trajgen.config.stop import StopConfig
 from trajgen.records import Json, Reason, Seed, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardInfo, ShardResult
 from trajgen.sketches import Copies, sketch
+from trajgen.thresholds import Passed, passed
 from trajgen.trajectories import judged
 
 Row = dict[str, Json]
@@ -77,7 +79,7 @@ class Known:
 class Collector:
     """The driver's books: what is owed, what waits, what is committed.
 
-    Without `known` no near copies are looked for.
+    Without `known` no near copies are looked for, without `stop` nothing is hopeless.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Collector:
         shard_rows: int,
         target: int,
         known: Known | None = None,
+        stop: StopConfig | None = None,
     ) -> None:
         self.folder, self.planned, self.shard_rows, self.target = (
             folder,
@@ -94,7 +97,7 @@ class Collector:
             shard_rows,
             target,
         )
-        self.known = known
+        self.known, self.stop = known, stop
         self.totals = Totals()
         self.next_shard = 0
         self._committed = folder.committed()
@@ -112,6 +115,16 @@ class Collector:
     def finished(self) -> bool:
         """Enough rows are kept, or the plan is done."""
         return self.totals.kept >= self.target or self.next_shard >= self.n_shards
+
+    @property
+    def passed(self) -> Passed | None:
+        """The threshold of `stop` that the shards up to the next one pass."""
+        return passed(self.stop, self.totals.kept, self.totals.rejected, self.totals.dead)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be played: the run is finished, or hopeless."""
+        return self.finished or self.passed is not None
 
     @property
     def settled(self) -> int:
@@ -137,7 +150,7 @@ class Collector:
         """Whether every task of the next shard in plan order has its end, so that it can be
         committed."""
         number = self.next_shard
-        return not self.finished and len(self._waiting.get(number, ())) == self._size(number)
+        return not self.over and len(self._waiting.get(number, ())) == self._size(number)
 
     def commit_next(self) -> ShardInfo | None:
         """Commit the next shard in plan order if it is whole. Raises CommitError."""

@@ -60,7 +60,7 @@ class Live:
 
 
 class Dispatch:
-    """Plays the owed tasks on `n_workers` workers until the collector is finished."""
+    """Plays the owed tasks on `n_workers` workers until the collector's run is over."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Dispatch:
 
     async def _serve(self, number: int) -> None:
         """One worker after the other in place `number`, until all is done."""
-        while not self.collector.finished:
+        while not self.collector.over:
             self.workers[number] = live = Live()
             handle = self.hire(number)
             try:
@@ -118,7 +118,7 @@ class Dispatch:
                         await handle.close()
 
     async def _feed(self, handle: Handle, live: Live) -> None:
-        while not self.collector.finished:
+        while not self.collector.over:
             tasks = self._take(live)
             live.tasks.update({task.id: task for task in tasks})
             if not live.tasks:

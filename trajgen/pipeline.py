@@ -29,6 +29,7 @@ from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
 from trajgen.errors import CommitError, InputError, MachineError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
+from trajgen.giving_up import gave_up
 from trajgen.ids import digest
 from trajgen.loading import find
 from trajgen.loop import run_to_end
@@ -159,7 +160,7 @@ def run(
 
     `out` is the run folder (default `runs/<name>`) or an object store's URL, `limit` bounds
     the tasks, `overrides` are `a.b=value` texts. Raises InputError, MachineError, CommitError
-    or RunLocked.
+    or RunLocked, and CheckFailed when a threshold of `stop` is passed.
     """
     loaded = load(path, overrides, limit)
     loaded.check()
@@ -175,17 +176,21 @@ def run(
 def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     """Play, judge and commit what is owed, then seal the run."""
     pipeline = loaded.pipeline
+    known, stop = loaded.known(), pipeline.stop
     collector = Collector(
-        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, loaded.known()
+        folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, known, stop
     )
-    if not collector.finished:
+    if not collector.over:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
             pass_gate(wanted, section.require, folder.path)
         with open_cluster(pipeline, loaded.job()) as hire:
             run_to_end(_drive(loaded, collector, hire))
-    last = collector.next_shard - 1
-    done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(folder.path / "manifest.json"))
+    if collector.finished:
+        last, where = collector.next_shard - 1, folder.path / "manifest.json"
+        done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(where))
+    if (passed := collector.passed) is not None:
+        raise gave_up(collector, passed)
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:

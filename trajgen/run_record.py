@@ -28,6 +28,7 @@ from trajgen.shards import ShardInfo, dead_path, is_shard_file, rejects_path, sh
 FIDELITY = "fidelity.json"  # the figures that a run required of its world model
 EXPLORE = "explore.json"  # the counts of collected transitions
 REVIEWS = "reviews.parquet"  # what people say of rows; changes after the run, so in no manifest
+REPORT = "report.html"  # made from the rest, so in no manifest
 _STATIC = ("run.json", "README.md", "plan.parquet", "quarantine.jsonl")
 _PARTS = ("shards", "rejects", "dead", "logs")
 _SHOWN = 80

@@ -39,7 +39,7 @@ def sketch(messages: Sequence[Any]) -> str:
     """The sketch of a conversation, 176 characters of base64."""
     import numpy as np
 
-    words, calls = _words(messages)
+    words, calls = words_of(messages)
     marks = np.array([_mark(word) for word in words], np.uint64)
     pairs = np.concatenate([marks[:-1] * np.uint64(_MIX) + marks[1:], _weighted(calls)])
     pairs = (pairs ^ (pairs >> np.uint64(32))) * np.uint64(_MIX)
@@ -142,7 +142,7 @@ class Copies:
         self._labels = np.concatenate([self._labels, np.zeros(more, np.int32)])
 
 
-def _words(messages: Sequence[Any]) -> tuple[list[str], list[str]]:
+def words_of(messages: Sequence[Any]) -> tuple[list[str], list[str]]:
     """All words in order, with a mark where a text ends; the calls as texts."""
     words: list[str] = [""]
     calls: list[str] = []

@@ -175,6 +175,15 @@ def show(arguments: Arguments) -> None:
     return None
 
 
+def report(arguments: Arguments) -> None:
+    from trajgen.review.report import write_report
+    from trajgen.review.run import Run
+
+    run = Run.open(arguments.run)
+    out = write_report(run, user_path(arguments.out) if arguments.out else None)
+    _print(str(out))
+
+
 def filter(arguments: Arguments) -> None:
     from trajgen.corpora import formats
     from trajgen.filtering import filter_to

@@ -18,6 +18,7 @@ from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
     EXPLORE,
     FIDELITY,
+    REPORT,
     REVIEWS,
     existing_run,
     quarantined,
@@ -43,7 +44,7 @@ Problem = dict[str, str]
 _COUNTED = ("id", "reasons", "outcome", "seed_license", "n_tokens", "n_target_tokens")
 _OWN = (
     *("run.json", "manifest.json", "plan.parquet", "quarantine.jsonl", "README.md"),
-    *(FIDELITY, EXPLORE, REVIEWS),
+    *(FIDELITY, EXPLORE, REPORT, REVIEWS),
 )
 
 

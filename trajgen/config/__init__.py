@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trajgen.config.engine import PLACEMENT, EngineConfig
 from trajgen.config.model import Model
+from trajgen.config.stop import StopConfig
 from trajgen.loading import safe_name
 from trajgen.records import Outcome
 
-UNDECISIVE = ("cluster", "fidelity")  # sections that no row depends on
+UNDECISIVE = ("cluster", "fidelity", "stop")  # sections that no row depends on
 
 
 class RoleConfig(Model):
@@ -217,6 +218,7 @@ class Pipeline(Model):
     shards: ShardsConfig = ShardsConfig()
     cluster: ClusterConfig = ClusterConfig()
     fidelity: FidelityConfig | None = None
+    stop: StopConfig | None = None
     prompts: str | None = None
     seed: int = 0
 

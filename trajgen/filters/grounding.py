@@ -29,7 +29,8 @@ _FREE = re.compile(  # arguments in the agent's own words
 _NAMES_ID = re.compile(r"(?:.*[_-])?(?:ids?|number|no|key|zip|phone|code|account)|.+(?:Id|ID)s?")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _TOKEN = re.compile(r"[^\W_]+(?:[_-]+[^\W_]+)*")
-_BLANK_TO_FILL = re.compile(r"<[^<>]+>|\{\{?[^{}]*\}\}?|\[[a-z_ ]+\]|x{4,}")
+_BLANK_TO_FILL = re.compile(r"<[^<>]+>|\{\{?[^{}:]*\}\}?|\[[a-z_ ]+\]|x{4,}")
+_SMALL_FILE = re.compile(r"\d{1,3}\.[A-Za-z]{1,5}")  # a file named by a small number: 79.pdf
 _STAND_IN = re.compile(r"(?:your|insert|my)_\w+")
 _EDGES = " \t\r\n#\"'`.,:;!?()[]{}<>*$€£"
 _ASKS_FOR_ID = re.compile(
@@ -181,7 +182,7 @@ def _doubtful(name: str, value: Json, sight: Sight) -> bool:
         if _FREE.fullmatch(name) or any(map(str.isspace, text)):
             return is_when(text.casefold())
         if any(map(str.isdecimal, text)):
-            return len(text) >= 4
+            return len(text) >= 4 and not _SMALL_FILE.fullmatch(text)
         compound = "_" in text or text.isupper()
         return "@" in text[1:-1] or (compound and text.casefold() in sight.names)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -196,7 +197,7 @@ def _known(name: str, value: Json, sight: Sight, index: int) -> bool:
         return False
     if isinstance(value, str) and _STAND_IN.fullmatch(text):
         return sight.has(text, index)
-    text = text.strip(_EDGES)
+    text = text.strip(_EDGES).lstrip("@")  # a name may be mentioned
     if not text or sight.has(text, index):
         return True
     seen = sight.before(index)

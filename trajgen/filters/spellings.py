@@ -17,6 +17,7 @@ _DATE = re.compile(
     r"(?:[t ][\d:.]+(?:z|[+-]\d\d:?\d\d)?)?"
 )
 _LOCAL_DATE = re.compile(r"(?<![\d/.-])(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d\d)(?![\d/.-])")
+_EXPIRES = re.compile(r"(\d\d)/20(\d\d)")  # of a card: 12/25
 _TIME = re.compile(r"(\d{1,2})[:.h](\d\d)(?:[:.]\d\d)?(?:\.\d+)?z? ?(?:[ap]m)?")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?=(k\b|m\b| thousand| million)?)")
 _FIELD = re.compile(r'"(\w+)": ?(-?\d+(?:\.\d+)?)')
@@ -24,8 +25,13 @@ _WHEN = re.compile(
     r"\b(to(?:day|morrow|night)|yesterday|next|later|earlier|flexible|around|any|weekend"
     r"|(?:mon|tues|wednes|thurs|fri|satur|sun)day|days?|nights?|weeks?|months?)\b"
 )
+_COUNTED = re.compile(r"\b(?:(?:first|last|days?) (?:day )?|end |start )(?:of|after|before)\b")
 _DAY_PART = re.compile(r"\b(noon|midnight|half|quarter|morning|afternoon|evening)\b")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ORDINALS = (
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
+    *("tenth", "eleventh", "twelfth"),
+)
 _SPOKEN = {
     r"\s+at\s+": "@",
     r"\s+dot\s+": ".",
@@ -39,7 +45,7 @@ _PAIRED, _GROUPED, _RUN = 48, 14, 32  # seen numbers combined in twos, in threes
 
 def stands(name: str, text: str, end: int | None = None) -> bool:
     """Whether `name` is in `text[:end]`, not as a part of a longer word or number."""
-    end = len(text) if end is None else end
+    end = len(text) if end is None else min(end, len(text))
     at = text.find(name, 0, end)
     while at >= 0:
         after = at + len(name)
@@ -71,6 +77,8 @@ def known_id(text: str, seen: str, said: str) -> bool:
     """
     when = _DATE.fullmatch(text) or _LOCAL_DATE.fullmatch(text)
     if when and _known_date(when, seen, said):
+        return True
+    if (expires := _EXPIRES.fullmatch(text)) and stands(f"{expires[1]}/{expires[2]}", seen):
         return True
     if time := _TIME.fullmatch(text):
         return _known_time(int(time[1]), int(time[2]), seen)
@@ -131,6 +139,8 @@ def _known_date(match: re.Match[str], seen: str, said: str) -> bool:
     anchors = {d for m in _DATE.finditer(seen) for d in _readings(m)}
     if any(day in anchors or _day_seen(day, seen) for day in days):
         return True
+    if any(_month_said(day, said) for day in days):
+        return True
     near = any(abs(day - anchor) <= _NEAR for day in days for anchor in anchors)
     return near and bool(_WHEN.search(said))
 
@@ -157,13 +167,21 @@ def _day_seen(day: date, seen: str) -> bool:
     between = r"[ ,]*(?:-|to|and|or|until|through)?[ ,]*(?:the )?"
     forms = (
         rf"\b{month}(?: the)? (?:{other}{between})?{number}\b",
-        rf"\b{number}(?:{between}{other})?(?: of)?[ -]{month}",
+        rf"\b{number}(?:{between}{other})?(?: day)?(?: of)?[ -]{month}",
         rf"\b{m}[/.-]{number}\b",
         rf"\b{number}[/.-]{m}\b",
     )
     if not any(re.search(form, seen) for form in forms):
         return False
     return str(day.year) in seen or not re.search(r"\b(?:19|20)\d\d\b", seen)
+
+
+def _month_said(day: date, said: str) -> bool:
+    """Month and year spoken of, and of the day its number, or what it is counted from."""
+    month = rf"\b(?:{_MONTHS[day.month - 1]}[a-z]*|{_ORDINALS[day.month - 1]} month)\b"
+    if not (re.search(month, said) and stands(str(day.year), said)):
+        return False
+    return bool(re.search(rf"\b{day.day}(?:st|nd|rd|th)\b", said) or _COUNTED.search(said))
 
 
 def _known_time(hour: int, minute: int, seen: str) -> bool:

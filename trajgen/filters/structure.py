@@ -213,7 +213,10 @@ def _dangles(text: str, words_: frozenset[str]) -> bool:
     """Ends in a mark or one of the words that must be followed by something."""
     text = text.rstrip()
     words = text[-200:].rsplit("\n", 1)[-1].split()
-    return len(words) >= 4 and (words[-1] in words_ or text[-1] in ",([{“")
+    if len(words) < 4:
+        return False
+    told = words[-2].endswith(":")  # "can drive: no" is complete
+    return (words[-1] in words_ and not told) or text[-1] in ",([{“"
 
 
 def _half_said(role: str, text: str, calling: bool, style: int) -> bool:

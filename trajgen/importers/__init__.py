@@ -46,6 +46,7 @@ class Importer(Protocol):
 
 IMPORTERS: dict[str, str] = {
     "tau2": "trajgen.importers.tau2:import_tau2",
+    "bfcl": "trajgen.importers.bfcl:import_bfcl",
     "textworld": "trajgen.importers.textworld:import_textworld",
     "scienceworld": "trajgen.importers.scienceworld:import_scienceworld",
     "household": "trajgen.importers.household:import_household",

@@ -43,6 +43,14 @@ class Rows:
         start, table = self._group(index)
         return Trajectory.parse(table.slice(index - start, 1).to_pylist()[0])
 
+    def stream(self, columns: Sequence[str]) -> Iterator[dict[str, Json]]:
+        """These columns of every row, one row after the other and few in memory at a time;
+        nested columns as lists of JSON text. Raises MachineError when a file is damaged."""
+        from trajgen.shards import read_rows
+
+        for file in self.files:
+            yield from read_rows(file, columns)
+
     def column(self, name: str) -> list[Json]:
         """One column of all rows."""
         return list(self.table([name]).column(name).to_pylist())

@@ -194,7 +194,8 @@ class Run:
 
         return run_html(self)
 
-    def _dead_records(self) -> Iterator[dict[str, Json]]:
+    def dead(self) -> Iterator[dict[str, Json]]:
+        """The records of the tasks that could not be run: id, error, message, attempts."""
         for file in self._dead:
             try:
                 yield from [json.loads(line) for line in file.read_bytes().splitlines()]
@@ -207,7 +208,7 @@ class Run:
         """The strategies of the dead tasks; the plan knows them."""
         from trajgen.plan_file import plan_tasks
 
-        dead = {record["id"] for record in self._dead_records()}
+        dead = {record["id"] for record in self.dead()}
         tasks = plan_tasks(self.path) if dead else iter(())
         return [task.strategy for task in tasks if task.id in dead]
 
@@ -215,7 +216,7 @@ class Run:
         where = str(self.path)
         if beginnings:
             return f"{beginnings} ids begin with {id!r}", where, "Give more of the id."
-        for record in self._dead_records():
+        for record in self.dead():
             if record["id"] == id:
                 return f"task {id} is dead: it gave no trajectory", where, json.dumps(record)
         return f"no trajectory has the id {id!r}", where, "`run.frame()` lists the ids."
