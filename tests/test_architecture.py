@@ -27,7 +27,7 @@ LAYERS = (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
         *("lease", "process", "config.*", "config"),
     ),
-    ("telemetry", "control_tokens"),
+    ("telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -61,6 +61,7 @@ SHOWS_ITSELF = {("records", "review.terminal"), ("records", "review.notebook")}
 # One dependency, one room: a file, or the files of a package.
 ROOMS = {
     "aiohttp": {"engines/openai"},
+    "anywidget": {"review/browse/widget"},
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
@@ -81,6 +82,7 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "review/browse",
     },
     "pydantic": {
         "config",

@@ -15,7 +15,7 @@ from trajgen import cli, load_domain
 from trajgen.errors import InputError, MachineError
 from trajgen.importers import hub, import_source, is_source, write_domain, write_seeds
 from trajgen.importers.command import import_to
-from trajgen.importers.rows import open_corpus
+from trajgen.importers.opening import open_corpus
 from trajgen.loading import shipped
 from trajgen.records import Seed
 from trajgen.seeds import check_source, load_seeds

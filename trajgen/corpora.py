@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trajgen.errors import InputError
 from trajgen.importers import columns, hub, import_source, is_source
+from trajgen.importers.opening import is_corpus, open_corpus
 from trajgen.importers.problem import Problem
-from trajgen.importers.rows import Corpus, corpus_at, files_in, is_corpus, open_corpus
+from trajgen.importers.rows import Corpus, corpus_at, files_in
 from trajgen.importers.rows import Row as Found
 from trajgen.loading import find
 from trajgen.records import Domain, Trajectory
@@ -91,16 +92,16 @@ def _of_run(folder: Path) -> OwnDomain:
 
 def run_seeds(folder: Path) -> SeedSet:
     """The seeds that a run was made from. Raises InputError when they are gone."""
-    from trajgen.run_record import existing_run
+    from trajgen.run_record import existing_run, seed_sources
     from trajgen.seeds import load_seeds
 
-    sources = tuple(existing_run(folder)["pipeline"]["seeds"])
+    run = existing_run(folder)
     try:
-        return load_seeds(sources)
+        return load_seeds(seed_sources(run))
     except InputError as error:
-        place = f"{error.where}: " if error.where else ""
+        place = ", ".join(run["pipeline"]["seeds"])
         raise _needs_domain(
-            f"the seeds of this run cannot be loaded any more ({place}{error.what})", folder
+            f"the seeds of this run cannot be loaded any more ({place}: {error.what})", folder
         ) from error
 
 

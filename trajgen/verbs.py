@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Any
+from typing import Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import user_path
@@ -242,7 +242,7 @@ def _show_one(trajectory: Any) -> None:
     console = Console()
     with console.capture() as shown:  # rich itself would end the process at a closed pipe
         console.print(render(trajectory))
-    _print(shown.get().rstrip("\n"))
+    _write(sys.stdout, shown.get().rstrip("\n"))
 
 
 def _listed(value: Any) -> str:
@@ -252,10 +252,20 @@ def _listed(value: Any) -> str:
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    _write(sys.stdout, _inert(text))
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _write(sys.stderr, _inert(text))
+
+
+def _inert(text: str) -> str:
+    """`text` without what a terminal would act on: reasons and errors quote data."""
+    from trajgen.review.reading import visible
+
+    return text if text.isascii() and text.isprintable() else visible(text)
+
+
+def _write(out: TextIO, text: str) -> None:
+    out.write(f"{text}\n")
+    out.flush()

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,12 @@ from tests.playing import (
 from tests.small_pipeline import write_pipeline
 from tests.test_domains import MESSAGES, TOOLS, folder
 from trajgen.cast import Cast, Question, speech
+from trajgen.config.engine import EngineConfig
 from trajgen.control_tokens import find_control_token, token_in
 from trajgen.domains import load_domain
+from trajgen.engines import Request
+from trajgen.engines.tokens import own_tokens
+from trajgen.engines.vllm import VllmEngine
 from trajgen.errors import InputError, RequestError
 from trajgen.prompts import Prompts
 from trajgen.records import Call, Domain, Seed
@@ -297,3 +302,39 @@ def test_what_a_real_environment_says_is_looked_over(kind: str, calls: list[str]
     assert [code for code, _ in reasons(trajectory)][:1] == ["control_tokens"]
     assert len(actor.asked("agent")) == len(calls)  # the rollout has ended there
     assert STATE["orders"]["W101"]["status"] == "pending"
+
+
+# what a model's own tokenizer gives a meaning
+
+
+class _Added:
+    def __init__(self, content: str, special: bool = True) -> None:
+        self.content, self.special = content, special
+
+
+class _Tokenizer:
+    """As much of a tokenizer as a prompt takes."""
+
+    all_special_tokens = ("<|im_end|>", "[IMG]")
+    added_tokens_decoder = {
+        1: _Added("[IMG]"),
+        2: _Added("<own:turn>"),
+        3: _Added("user"),
+        4: _Added("<a>", special=False),
+        5: _Added("<"),
+    }
+
+    def apply_chat_template(self, messages: list[Json], **_: Any) -> list[int]:
+        return [0] * len(messages)
+
+
+def test_special_tokens_of_the_model_itself_do_not_leave() -> None:
+    own = own_tokens(_Tokenizer())
+    assert own is not None
+    assert own.findall("a [IMG] <own:turn> user <a> < <|im_end|>") == ["[IMG]", "<own:turn>"]
+    engine = VllmEngine(EngineConfig(kind="vllm", model="org/model"))
+    engine._tokenizer, engine._own_tokens, engine._max_len = _Tokenizer(), own, 100
+    fine = Request("r", "user", (speech("user", "an <a> user"),), 0, 8)
+    assert engine._prompt(fine) == [0]
+    with pytest.raises(RequestError, match=r"'\[IMG\]', a special token of org/model"):
+        engine._prompt(replace(fine, messages=(speech("user", "see [IMG] here"),)))

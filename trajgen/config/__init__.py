@@ -260,15 +260,19 @@ class Pipeline(Model):
             )
 
     def saved(self) -> dict[str, Any]:
-        """The file as JSON data for `run.json`, without secrets."""
+        """The file as JSON data for `run.json`: without keys, and `${VAR}` as it is written."""
+        saved: dict[str, Any] = self.as_written(self._resolved())
+        return saved
+
+    def _resolved(self) -> dict[str, Any]:
         data = self.model_dump(mode="json", exclude_none=True)
         for engine in data["engines"].values():
             engine.pop("api_key", None)
         return data
 
     def decisive(self) -> dict[str, Any]:
-        """The part of `saved()` that decides what the rows hold."""
-        data = self.saved()
+        """The part of the file that decides what the rows hold, variables laid in."""
+        data = self._resolved()
         for key in UNDECISIVE:
             data.pop(key, None)
         for engine in data["engines"].values():

@@ -43,6 +43,10 @@ class EngineConfig(Model):
             raise ValueError("holds a user or password; give api_key: ${MY_KEY} instead")
         return url
 
+    def written(self, key: str) -> str:
+        """A key as the file has it, before variables are laid in; "" when it is not there."""
+        return str(self._written.get(key, "")) if isinstance(self._written, dict) else ""
+
     def unread(self) -> list[str]:
         """The keys that were given and that an engine of this kind does not read."""
         read = READ_BY.get(self.kind)

@@ -11,14 +11,17 @@ Crash rule: nothing is kept but the tools counted last.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from trajgen import telemetry
+from trajgen.control_tokens import find_control_token
 from trajgen.errors import MachineError
 from trajgen.loading import load_object
 from trajgen.records import Json, Message, Tool
 
+_FORGING = re.compile(r"[<\[|\uff5c]..")  # no token that is a sign or a word
 PER_MESSAGE = 4  # what role names and separators take, roughly, in common templates
 
 _ASK: Message = {"role": "user", "content": "a"}
@@ -70,6 +73,18 @@ def load_tokenizer(name: str) -> Any:
             "Name a local folder or a model id that this machine can reach, or leave "
             "`tokenizer` out: tokens are then estimated.",
         ) from error
+
+
+def own_tokens(tokenizer: Any) -> re.Pattern[str] | None:
+    """A pattern of the tokenizer's special tokens that `control_tokens` does not know, or None.
+
+    Of those the ones that plain words could be are left out: some models give them a meaning.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    names = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
+    unknown = [n for n in names if _FORGING.search(n) and find_control_token(n) is None]
+    longest_first = sorted(unknown, key=lambda name: (-len(name), name))
+    return re.compile("|".join(map(re.escape, longest_first))) if unknown else None
 
 
 class TokenCounter:

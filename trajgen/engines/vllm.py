@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,12 @@ _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TOKENIZERS_PARALLELISM": "false",
 }
+# One engine is on one node: what its processes say to each other stays there.
+_ON_LOOPBACK = {
+    "VLLM_HOST_IP": "127.0.0.1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+}
 SHORTEST_ANSWER = 16  # tokens; with less room left in the context a prompt is too long
 
 
@@ -50,6 +57,7 @@ class VllmEngine:
         self._llm: Any = None
         self._tokenizer: Any = None
         self._counter: TokenCounter | None = None
+        self._own_tokens: re.Pattern[str] | None = None
         self._max_len = 0
         self._seeded = True
 
@@ -59,7 +67,7 @@ class VllmEngine:
         path = local_path(self.config.model)
         if path != self.config.model:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it is in the cache, whole
-        for name, value in _QUIET.items():
+        for name, value in (_QUIET | _ON_LOOPBACK).items():
             os.environ.setdefault(name, value)
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
         # vLLM keeps a core free for an API server; here there is only our event loop beside it.
@@ -82,7 +90,7 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        from trajgen.engines.tokens import TokenCounter
+        from trajgen.engines.tokens import TokenCounter, own_tokens
 
         if self._adapters:
             self._folders = {name: folder_of(name) for name in self._adapters}
@@ -99,6 +107,7 @@ class VllmEngine:
         if asyncio.iscoroutine(self._tokenizer):
             self._tokenizer = await self._tokenizer
         self._counter = TokenCounter(self._tokenizer)
+        self._own_tokens = own_tokens(self._tokenizer)
 
     def engine_args(self, path: str) -> dict[str, Any]:
         """The settings given to vLLM's `AsyncEngineArgs`."""
@@ -161,6 +170,10 @@ class VllmEngine:
         )
 
     def _prompt(self, request: Request) -> list[int]:
+        for message in request.messages if self._own_tokens else ():
+            if self._own_tokens and (found := self._own_tokens.search(message["content"])):
+                what = f"the prompt would hold {found[0]!r}, a special token of {self.model}"
+                raise RequestError(what, request.id)
         tokens: list[int] = self._tokenizer.apply_chat_template(
             list(request.messages),
             add_generation_prompt=True,

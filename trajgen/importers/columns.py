@@ -27,11 +27,11 @@ def names(path: Path) -> set[str]:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
-    for field in schema:
-        for kind in _types(field.type):
-            name = getattr(kind, "extension_name", None)
-            if isinstance(kind, pa.BaseExtensionType) and name != "arrow.json":
-                raise InputError(f"column {field.name!r} has the unknown type {kind}", str(path))
+    for column in schema:
+        for field in _fields(column):
+            if (name := _extension(field)) not in ("", "arrow.json"):
+                what = f"column {column.name!r} has the unknown type {name[:100]}"
+                raise InputError(what, str(path), "Write the file anew with plain types.")
     return set(schema.names)
 
 
@@ -52,10 +52,18 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
         raise _unreadable(path, error) from error
 
 
-def _types(kind: pa.DataType) -> Iterator[pa.DataType]:
-    yield kind
-    for index in range(kind.num_fields):
-        yield from _types(kind.field(index).type)
+def _fields(field: pa.Field[Any]) -> Iterator[pa.Field[Any]]:
+    yield field
+    for index in range(field.type.num_fields):
+        yield from _fields(field.type.field(index))
+
+
+def _extension(field: pa.Field[Any]) -> str:
+    """The name of a field's extension type, or "". One that this process does not know stands in
+    the metadata alone: whoever reads the file next may know it."""
+    known = getattr(field.type, "extension_name", "")
+    named = (field.metadata or {}).get(b"ARROW:extension:name", b"")
+    return str(known or named.decode("utf-8", "replace"))
 
 
 def _unreadable(path: Path, error: Any) -> InputError:

@@ -14,12 +14,9 @@ from typing import Any, NamedTuple
 from trajgen.errors import InputError
 from trajgen.importers import columns, formats, hub, json_files
 from trajgen.importers.problem import Problem
-from trajgen.loading import find
 from trajgen.records import Domain, Json
 
-ANY = "hf"  # the source whose format is recognised row by row
-SOURCES = (*formats.FORMATS, ANY)
-_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 _LOOKED_AT = 100  # rows, for a format to be said
 _ABOUT = ("dataset_info.json", "dataset_infos.json")  # what `datasets` says of the data
 
@@ -69,28 +66,6 @@ class Corpus:
         return {part.name: _first_format(part) for part in self.parts}
 
 
-def is_corpus(source: str) -> bool:
-    """Whether `source` names rows of a format, as `sharegpt:FILE` does."""
-    name, colon, _ = source.partition(":")
-    return bool(colon) and name in SOURCES
-
-
-def open_corpus(source: str) -> Corpus:
-    """The corpus `FORMAT:PATH`, or `hf:PATH` or `hf:DATASET` of any format.
-
-    Raises InputError when it names nothing.
-    """
-    name, _, argument = source.partition(":")
-    reader = formats.normalised if name == ANY else formats.FORMATS[name]
-    if not argument:
-        raise InputError(f"{source!r} names nothing", fix=f"Name a file, as {name}:FILE.")
-    if name == ANY and not _is_local(argument):
-        path = argument.partition(":")[0]
-        part = Part(argument, lambda: hub.remote(argument))
-        return Corpus(path.rpartition("/")[2], (part,), reader)
-    return corpus_at(find(argument), reader)
-
-
 def corpus_at(path: Path, reader: formats.Reader = formats.normalised) -> Corpus:
     """The corpus of a file, or of all JSON and Parquet files of a folder, by name.
 
@@ -123,16 +98,8 @@ def _part(file: Path, name: str) -> Part:
 
 
 def _is_data(file: Path) -> bool:
-    wanted = file.suffix in _SUFFIXES and file.name not in _ABOUT and file.name[0] != "."
+    wanted = file.suffix in SUFFIXES and file.name not in _ABOUT and file.name[0] != "."
     return wanted and file.is_file()
-
-
-def _is_local(argument: str) -> bool:
-    try:
-        find(argument)
-    except InputError:
-        return argument.startswith((".", "/", "~")) or argument.endswith(_SUFFIXES)
-    return True
 
 
 def _first_format(part: Part) -> str:

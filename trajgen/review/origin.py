@@ -6,11 +6,13 @@ its seeds are. The same id means the same seeds, whichever folder was opened las
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from trajgen.errors import InputError, TrajgenError
 from trajgen.importers import is_source
 from trajgen.objects import Place
 from trajgen.records import Seed, Trajectory
-from trajgen.run_record import existing_run
+from trajgen.run_record import existing_run, seed_sources
 
 Sources = tuple[str, ...]
 _SOURCES: dict[str, Sources] = {}  # run id -> where its seeds are
@@ -20,7 +22,8 @@ _SEEDS: dict[Sources, dict[str, Seed]] = {}  # what was read of them, by the see
 def remember(folder: Place) -> None:
     """Note where the seeds of the run in `folder` are. Raises InputError when there is none."""
     run = existing_run(folder)
-    _SOURCES[run["run_id"]] = tuple(run["pipeline"].get("seeds", ()))
+    with suppress(InputError):  # a variable that is not set here: then no seed is shown
+        _SOURCES[run["run_id"]] = seed_sources(run)
 
 
 def seed_of(trajectory: Trajectory) -> Seed:

@@ -65,21 +65,31 @@ class Rows:
         tables = (_columns(file, columns) for file in self.files)
         return pyarrow.concat_tables([schema.empty_table(), *tables])
 
+    def part(self, index: int, columns: Sequence[str]) -> tuple[int, pyarrow.Table]:
+        """These columns of the row group that holds row `index`, and the row it starts at."""
+        start, _, table = self._read(index, list(columns))
+        return start, table
+
     def _group(self, index: int) -> tuple[int, pyarrow.Table]:
         """The row group that holds row `index`, and the row it starts at; the last is kept."""
         if self._near is None or not self._near[0] <= index < self._near[1]:
-            number = bisect_right(self._ends, index)
-            start = self._ends[number - 1] if number else 0
-            self._near = _read_group(self.files[number], start, index)
+            self._near = self._read(index)
         return self._near[0], self._near[2]
 
+    def _read(self, index: int, columns: list[str] | None = None) -> tuple[int, int, pyarrow.Table]:
+        number = bisect_right(self._ends, index)
+        start = self._ends[number - 1] if number else 0
+        return _read_group(self.files[number], start, index, columns)
 
-def _read_group(file: Place, start: int, index: int) -> tuple[int, int, pyarrow.Table]:
+
+def _read_group(
+    file: Place, start: int, index: int, columns: list[str] | None = None
+) -> tuple[int, int, pyarrow.Table]:
     with _open(file) as parquet:
         for group in range(parquet.num_row_groups):
             end = start + parquet.metadata.row_group(group).num_rows
             if index < end:
-                return start, end, parquet.read_row_group(group)
+                return start, end, parquet.read_row_group(group, columns=columns)
             start = end
     raise IndexError(f"row {index} of {file}")
 

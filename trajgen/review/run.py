@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from trajgen.objects import Place
+    from trajgen.review.browse.widget import Browser
     from trajgen.review.reviews import Judgement, Review
 
 LONG = ("messages", "tools", "steps", "state_initial", "state_final")
@@ -126,6 +127,23 @@ class Run:
             rows, index = next(iter(found.values()))
             return rows[index]
         raise InputError(*self._not_found(id, len(found)))
+
+    def browse(self, by: str | None = None) -> Browser:
+        """A widget to filter, search, read and judge the rows; `by` is who judges.
+
+        Without `by` that is the login name. Raises InputError when anywidget is not installed.
+        """
+        from trajgen.review.browse.desk import Desk
+        from trajgen.review.browse.index import Index
+
+        desk = Desk(self.path, Index(self._kept, self._rejected), by)
+        try:
+            from trajgen.review.browse.widget import Browser
+        except ImportError as error:
+            raise InputError(
+                "browsing needs anywidget, which is not installed", fix="pip install anywidget"
+            ) from error
+        return Browser(desk)
 
     def seed_of(self, trajectory: Trajectory) -> Seed:
         """The seed that a trajectory of this run came from; from then on it is shown beside it.

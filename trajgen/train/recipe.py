@@ -139,12 +139,16 @@ class Recipe(Model):
         return self.optimizer.batch * self.optimizer.accumulate
 
     def saved(self) -> dict[str, Any]:
-        """The recipe as JSON data."""
+        """The recipe as JSON data, `${VAR}` as it is written."""
+        saved: dict[str, Any] = self.as_written(self._resolved())
+        return saved
+
+    def _resolved(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def decisive(self) -> dict[str, Any]:
-        """The part of `saved()` that decides the weights."""
-        return {key: value for key, value in self.saved().items() if key not in UNDECISIVE}
+        """The part of the recipe that decides the weights, variables laid in."""
+        return {key: value for key, value in self._resolved().items() if key not in UNDECISIVE}
 
 
 def load_recipe(path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]:

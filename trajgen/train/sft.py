@@ -106,6 +106,7 @@ def _load(recipe: Recipe, half: bool) -> Any:
             revision=recipe.revision,
             dtype=torch.bfloat16 if frozen_half else torch.float32,
             trust_remote_code=False,
+            use_safetensors=True,
         )
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise MachineError(

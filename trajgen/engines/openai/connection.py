@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import aiohttp
 from yarl import URL
 
+from trajgen.config.model import names_a_variable
 from trajgen.engines import Completion
 from trajgen.engines.openai.answers import completion, listed, problem, retry_after
 from trajgen.errors import (
@@ -76,7 +77,8 @@ class Connection:
         self._key = config.api_key.get_secret_value().strip() if config.api_key else ""
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the API key holds characters that no header can carry", "api_key")
-        self.where = str(self._url.with_query(None))
+        self._hidden = _hidden(config, self._url, self._key)
+        self.where = self._without_secrets(str(self._url.with_query(None)))
         self._session: aiohttp.ClientSession | None = None
         self._places = asyncio.Semaphore(config.max_num_seqs)
 
@@ -112,10 +114,14 @@ class Connection:
 
     def clean(self, text: str) -> str:
         """`text` on one short line, without the key."""
-        if self._key:
-            text = text.replace(self._key, "***")
+        text = self._without_secrets(text)
         line = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
         return line[:300] + "…" if len(line) > 300 else line or "(nothing)"
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._hidden:
+            text = text.replace(secret, "***")
+        return text
 
     async def _persist(self, once: Callable[[], Awaitable[Got]], patience_s: float = 0) -> Got:
         """Try at most `retries` times more, or for `patience_s` while the server loads."""
@@ -127,7 +133,7 @@ class Connection:
             except _Again as again:
                 loading = again.status in _LOADING and time.monotonic() < deadline
                 if attempt >= self._config.retries and not loading:
-                    raise again.error from again.__cause__
+                    raise again.error from None  # what aiohttp says may hold the address
                 if patience_s and attempt == 0:
                     _log.warning("%s, waiting for it", again.error)
                 await asyncio.sleep(pause(attempt, again.wait_s))
@@ -198,6 +204,17 @@ class Connection:
 def pause(attempt: int, at_least_s: float) -> float:
     """Seconds to wait: full jitter, so that many clients do not come back together."""
     return at_least_s + random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_S * 2 ** min(attempt, 20)))
+
+
+def _hidden(config: EngineConfig, url: URL, key: str) -> list[str]:
+    """What no message may hold: the key and, of an address that `${VAR}` is in, all that does
+    not stand in the file itself; the longest first."""
+    parts = {key}
+    if names_a_variable(written := config.written("base_url")):
+        given = {config.base_url, url.host or "", *url.parts, *url.query.values()}
+        parts |= {part for part in given if part not in written}
+        parts |= {part for part in (*url.raw_parts, url.raw_query_string) if part not in written}
+    return sorted(parts - {"", "/"}, key=len, reverse=True)
 
 
 def _checked_url(text: str) -> URL:

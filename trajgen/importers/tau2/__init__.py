@@ -26,14 +26,19 @@ KITS: dict[str, Kit] = {"airline": airline.KIT, "retail": retail.KIT, "telecom":
 
 
 def import_tau2(argument: str) -> Imported:
-    """The domain and seeds of `airline`, `retail` or `telecom`.
+    """The domain and seeds of `airline`, `retail` or `telecom`, or of a file of simulations.
 
     Raises InputError for any other name, and when the package is not installed.
     """
     source, kit = f"tau2:{argument}", KITS.get(argument)
+    if argument.endswith(".json"):
+        from trajgen.importers.corpus import imported
+
+        return imported(source)
     if kit is None:
         known = ", ".join(KITS)
-        raise InputError(f"tau2 has no domain {argument!r} here", source, f"Known: {known}")
+        fix = f"Known: {known}, and files that `tau2 run` wrote: tau2:FILE.json"
+        raise InputError(f"tau2 has no domain {argument!r} here", source, fix)
     stage = Stage(Real(argument))
     domain = _domain(argument, kit, stage.real)
     seeds: dict[str, Seed] = {}

@@ -78,15 +78,16 @@ class Server:
         runtime = java()
         self._scratch = tempfile.TemporaryDirectory(prefix="trajgen-scienceworld-")
         try:
-            port, self._process = launch_gateway(
+            port, token, self._process = launch_gateway(
                 classpath=JAR_PATH,
                 die_on_exit=True,
                 return_proc=True,
+                enable_auth=True,  # else any process of this machine could run code in it
                 cwd=self._scratch.name,  # it writes a file of its own where it stands
                 java_path=runtime,
                 javaopts=[*_SAME_EVERYWHERE, *_SMALL],
             )
-            options = GatewayParameters(auto_field=True, port=port)
+            options = GatewayParameters(auto_field=True, port=port, auth_token=token.decode())
             self._gateway = JavaGateway(gateway_parameters=options, java_process=self._process)
             chance = getattr(self._gateway.jvm.scala.util, "Random$")
             self._chance: Any = getattr(chance, "MODULE$")
