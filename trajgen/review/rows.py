@@ -43,6 +43,9 @@ class Rows:
         start, table = self._group(index)
         return Trajectory.parse(table.slice(index - start, 1).to_pylist()[0])
 
+    def __iter__(self) -> Iterator[Trajectory]:
+        return (self[index] for index in range(len(self)))
+
     def stream(self, columns: Sequence[str]) -> Iterator[dict[str, Json]]:
         """These columns of every row, one row after the other and few in memory at a time;
         nested columns as lists of JSON text. Raises MachineError when a file is damaged."""
