@@ -24,7 +24,7 @@ from typing import Any
 
 from trajgen import shards
 from trajgen.card import card
-from trajgen.durable import disk_errors, make_ready, move, place, place_bytes, sha256_of
+from trajgen.durable import disk_errors, make_ready, place, place_bytes, sha256_of
 from trajgen.errors import CommitError
 from trajgen.ids import canonical
 from trajgen.lease import Lease
@@ -35,19 +35,22 @@ from trajgen.records import Task
 from trajgen.run_record import (
     FIDELITY,
     manifest,
+    n_shards,
     quarantined,
     read_manifest,
     read_record,
     read_run,
     record_bytes,
     refuse_other,
+    refuse_unequal,
     shard_rows,
     totals,
 )
 from trajgen.sealed import sealed_sha256
-from trajgen.shards import ShardInfo, ShardResult, dead_path, rejects_path, shard_path
+from trajgen.set_aside import file_aside, shard_aside
+from trajgen.shards import ShardInfo, ShardResult
 from trajgen.status import next_session, status, write_usage
-from trajgen.verify import misplaced, shard_problems, verify
+from trajgen.verify import misplaced, shard_problems, strays, verify
 from trajgen.writes import Writes
 
 __all__ = ["RunFolder", "plan_tasks", "status", "verify"]
@@ -108,7 +111,8 @@ class RunFolder:
         """Every sound committed shard by number, in order, gaps included.
 
         Reads every byte once against the seals and digests, and parses no rows. A damaged
-        shard, or one that is none of the plan's, is moved to corrupt/ and owed again.
+        shard is moved to corrupt/ and owed again. Files that are none of the plan's are moved
+        there too: a reader of the folder would take them for rows.
         """
         present = shards.shard_numbers(self.path)
         wanted = set(present)
@@ -126,7 +130,12 @@ class RunFolder:
         self._infos = {n: info for n, (info, bad) in checked.items() if info and not bad}
         for number in present:
             if number not in self._infos:
-                self._set_aside(number)
+                self._reopen()
+                shard_aside(self.path, number, self.path / "corrupt")
+        for path in list(strays(self.path, self._infos, n_shards(self.run))):
+            if path.parent != self.path:
+                self._reopen()
+                file_aside(path, self.path / "corrupt")
         return dict(self._infos)
 
     def commit(
@@ -165,8 +174,7 @@ class RunFolder:
         chosen = [infos[n] for n in range(last_shard + 1)]
         self._infos = {info.number: info for info in chosen}
         sums = totals(chosen, self.run["planned"], quarantined(self.path))
-        if sums["done"] != sums["kept"] + sums["rejected"] + sums["dead"]:
-            raise CommitError("the sums do not hold", str(self.path))
+        refuse_unequal(sums, min(self.run["planned"], (last_shard + 1) * shard_rows(self.run)))
         measured = (read_record(self.path / FIDELITY) or {}).get("figures")
         for name, data in found.items():
             self._put(name, data)
@@ -242,7 +250,7 @@ class RunFolder:
             make_ready(self.path, (*_PARTS, "logs"))
         for name in self._damaged_static():
             self._reopen()
-            move(self.path / name, self.path / "corrupt" / name)
+            file_aside(self.path / name, self.path / "corrupt")
         if not plan_path(self.path).exists():
             write_plan(self.path, plan, self.run["planned"], shard_rows(self.run))
         if not (self.path / "quarantine.jsonl").exists():
@@ -264,21 +272,11 @@ class RunFolder:
             if not path.exists() or sha256_of(path) != record["files"][name]["sha256"]
         ]
 
-    def _set_aside(self, number: int) -> None:
-        """Move a shard's files to corrupt/, the kept rows first: that undoes the commit."""
-        self._reopen()
-        self._move_shard(number, self.path / "corrupt")
-
     def _retire_beyond(self, last_shard: int) -> None:
         for number in shards.shard_numbers(self.path, sides=True):
             if number > last_shard:
                 self._reopen()
-                self._move_shard(number, self.path / "logs" / "surplus")
-
-    def _move_shard(self, number: int, target: Place) -> None:
-        move(shard_path(self.path, number), target / shard_path(self.path, number).name)
-        for path in (rejects_path(self.path, number), dead_path(self.path, number)):
-            move(path, target / f"{path.parent.name}-{path.name}")
+                shard_aside(self.path, number, self.path / "logs" / "surplus")
 
     def _reopen(self) -> None:
         """A finished run that has to change is unfinished first."""

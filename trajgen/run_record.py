@@ -139,6 +139,19 @@ def shard_rows(run: Mapping[str, Any]) -> int:
     return int(run["pipeline"]["shards"]["rows"])
 
 
+def n_shards(run: Mapping[str, Any]) -> int:
+    """Shards of the whole plan."""
+    return -(-int(run["planned"]) // shard_rows(run))
+
+
+def refuse_unequal(sums: Mapping[str, Any], tasks: int) -> None:
+    """Raise CommitError unless each of the plan's first `tasks` tasks has one end."""
+    ends = {name: sums[name] for name in ("kept", "rejected", "dead")}
+    if sums["done"] != tasks or sum(ends.values()) != tasks:
+        told = " + ".join(f"{count} {name}" for name, count in ends.items())
+        raise CommitError(f"the sums do not hold: {told} of {tasks} tasks", "manifest.json")
+
+
 def seed_sources(run: Mapping[str, Any]) -> tuple[str, ...]:
     """Where the seeds of a run are, variables laid in. Raises InputError for one not set here."""
     return tuple(expand(list(run["pipeline"].get("seeds", ())), "run.json"))

@@ -7,7 +7,7 @@ footers and the plan. A running run may be verified; files that it writes are no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from trajgen.run_record import (
     REPORT,
     REVIEWS,
     existing_run,
+    n_shards,
     quarantined,
     read_manifest,
     refuse_links,
@@ -70,7 +71,8 @@ def verify(folder: Place) -> list[Problem]:
             problems += found or (deep_problems(folder, slot, info) if info else [])
             if info:
                 infos[slot.number] = info
-    problems += _strays(folder, infos, -(-run["planned"] // shard_rows(run)))
+    for path in strays(folder, infos, n_shards(run)):
+        problems.append(_problem(_name(folder, path), "is no file of this run"))
     return [*problems, *_manifest(folder, run, infos)]
 
 
@@ -168,17 +170,18 @@ def _seals(folder: Place) -> Iterator[Problem]:
             yield _problem(_name(folder, shard_path(folder, number)), "is damaged or cut off")
 
 
-def _strays(folder: Place, infos: dict[int, ShardInfo], shards: int) -> Iterator[Problem]:
-    """Files that are none of this run. Side files of a shard that is still owed are."""
+def strays(folder: Place, sound: Collection[int], shards: int) -> Iterator[Place]:
+    """Files that are none of this run, whose plan has `shards` shards, `sound` ones committed.
+    Side files of a shard that is still owed are its own."""
     complete = (folder / "manifest.json").exists()
-    numbers = infos if complete else range(shards)
+    numbers = sound if complete else range(shards)
     known = {folder / name for name in _OWN} | {shard_path(folder, n) for n in range(shards)}
     known |= {path(folder, n) for n in numbers for path in (rejects_path, dead_path)}
     for place in (folder, folder / "shards", folder / "rejects", folder / "dead"):
         found: Iterator[Place] = place.glob("*")
         for path in sorted(found, key=str):
             if path not in known and path.is_file() and not _is_underway(path, complete):
-                yield _problem(_name(folder, path), "is no file of this run")
+                yield path
 
 
 def _is_underway(path: Place, complete: bool) -> bool:
@@ -200,6 +203,8 @@ def _manifest(folder: Place, run: dict[str, Any], infos: dict[int, ShardInfo]) -
         name = _name(folder, shard_path(folder, number))
         if name not in manifest["files"]:
             yield _problem(name, "is not in the manifest")
+    for number in set(range(max(infos, default=-1))) - infos.keys():
+        yield _problem(_name(folder, shard_path(folder, number)), "is missing")
     ordered = [infos[number] for number in sorted(infos)]
     if manifest["totals"] != totals(ordered, run["planned"], quarantined(folder)):
         yield _problem("manifest.json", "its totals are not the sums of the shards")
