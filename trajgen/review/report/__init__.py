@@ -15,6 +15,7 @@ from trajgen.objects import Place
 from trajgen.review.report.blocks import Section, percent
 from trajgen.review.report.costs import costs, fidelity, lineage
 from trajgen.review.report.gather import Gathered, gather
+from trajgen.review.report.judged import judged
 from trajgen.review.report.notices import notices
 from trajgen.review.report.page import page
 from trajgen.review.report.reasons import reasons
@@ -64,6 +65,8 @@ def _sections(of: Gathered) -> Iterator[Section]:
     if (measured := fidelity(of)) is not None:
         yield measured
     yield costs(of)
+    if (said := judged(of)) is not None:
+        yield said
     yield lineage(of)
 
 
