@@ -23,8 +23,11 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
     ("errors", "ids", "records"),
-    ("loading", "loop", "deadline", "writes", "durable", "lock", "scratch", "process"),
-    ("config.*", "config", "telemetry", "control_tokens", "weights"),
+    (
+        *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
+        *("lease", "scratch", "process", "config.*", "config"),
+    ),
+    ("telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -44,6 +47,7 @@ LAYERS = (
         "explore",
         "explore.*",
         "pipeline",
+        "watch",
         "preview",
         "corpora",
         "filtering",
@@ -72,6 +76,7 @@ ROOMS = {
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
     "numpy": {"sketches"},
+    "obstore": {"object_store"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "psutil": {"process"},

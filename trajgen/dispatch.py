@@ -14,13 +14,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
 from trajgen.deadline import awaited_within
 from trajgen.errors import CommitError, EngineDead, InputError, MachineError
+from trajgen.objects import Place
 from trajgen.records import Task, cut
 from trajgen.roll_call import believed
 from trajgen.shards import shard_path
@@ -190,7 +190,7 @@ class Dispatch:
         self.collector.commit_next()
         self.changed(self)
 
-    def _shard(self) -> Path:
+    def _shard(self) -> Place:
         return shard_path(self.collector.folder.path, self.collector.next_shard)
 
     def _end(self, task: Task, outcome: Outcome) -> None:
@@ -276,7 +276,7 @@ class Dispatch:
         return self._next is not None and self._next.index < first_open + self.window
 
 
-def hung(path: Path) -> CommitError:
+def hung(path: Place) -> CommitError:
     """The error of a disk that does not answer."""
     return CommitError(
         f"not written within {COMMIT_LIMIT_S:g} s: the disk does not answer",

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 from trajgen.deadline import awaited_within
 from trajgen.durable import place_bytes
-from trajgen.errors import CommitError
+from trajgen.errors import CommitError, MachineError
+from trajgen.objects import Place
 
 EVERY_S = 5.0  # between two beats
 SILENT_S = 120.0  # after which a driver may be gone
@@ -54,22 +54,22 @@ class Beat:
         return False
 
 
-def write_beat(folder: Path, lines: Lines) -> None:
+def write_beat(folder: Place, lines: Lines) -> None:
     """Say that this process works in `folder`. Raises CommitError when the disk fails."""
     beat = Beat(time.time(), os.uname().nodename, os.getpid(), tuple(lines))
     place_bytes(_path(folder), json.dumps(asdict(beat)).encode("utf-8", "replace"))
 
 
-async def beating(folder: Path, lines: Callable[[], Lines]) -> None:
+async def beating(folder: Place, lines: Callable[[], Lines]) -> None:
     """Say so again and again, until cancelled. A disk that does not answer hears nothing."""
     late = CommitError("the disk does not answer")
     while True:
-        with suppress(CommitError):
+        with suppress(MachineError):
             await awaited_within(EVERY_S, partial(write_beat, folder, lines()), late)
         await asyncio.sleep(EVERY_S)
 
 
-def read_beat(folder: Path) -> Beat | None:
+def read_beat(folder: Place) -> Beat | None:
     """The last that was said; None when nobody works or nothing can be read."""
     try:
         data = json.loads(_path(folder).read_bytes())
@@ -79,10 +79,10 @@ def read_beat(folder: Path) -> Beat | None:
         return None
 
 
-def end_beat(folder: Path) -> None:
+def end_beat(folder: Place) -> None:
     """Say that this process has ended."""
     _path(folder).unlink(missing_ok=True)
 
 
-def _path(folder: Path) -> Path:
+def _path(folder: Place) -> Place:
     return folder / "logs" / "progress.json"

@@ -136,17 +136,19 @@ def seeds_import(arguments: Arguments) -> None:
 
 
 def status(arguments: Arguments) -> None:
+    from trajgen.objects import place_of
     from trajgen.review.summary import now
     from trajgen.status import status
 
-    folder = user_path(arguments.run)
+    folder = place_of(arguments.run)
     _print(json.dumps(status(folder)) if arguments.json else now(folder))
 
 
 def verify(arguments: Arguments) -> None:
+    from trajgen.objects import place_of
     from trajgen.verify import verify
 
-    problems = verify(user_path(arguments.run))
+    problems = verify(place_of(arguments.run))
     if arguments.json:
         _print(json.dumps({"ok": not problems, "problems": problems}))
     else:

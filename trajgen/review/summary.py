@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from trajgen.heartbeat import SILENT_S, read_beat
+from trajgen.objects import Place
 from trajgen.records import Json
 from trajgen.review.reading import one_line
 from trajgen.review.run import Run
@@ -22,7 +22,7 @@ def summary(run: Run) -> str:
     return "\n".join([*lines, str(run.path), f"Read it: trajgen show {run.path}{which}"])
 
 
-def now(folder: Path) -> str:
+def now(folder: Place) -> str:
     """What `trajgen status` says: progress and yield, and of an unfinished run who works on it
     or how to go on. Raises InputError when `folder` holds no run."""
     found = status(folder)
@@ -50,7 +50,7 @@ def status_lines(status: Mapping[str, Json]) -> str:
     return "\n".join(lines)
 
 
-def driver_lines(folder: Path) -> list[str]:
+def driver_lines(folder: Place) -> list[str]:
     """Who works on an unfinished run now, with the lines of its live view; or how to go on."""
     beat = read_beat(folder)
     if beat is None:
