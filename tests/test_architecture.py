@@ -24,7 +24,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 LAYERS = (
     ("errors", "ids", "records"),
     ("loading", "loop", "deadline", "writes", "durable", "lock", "process", "config.*", "config"),
-    ("telemetry", "control_tokens", "weights"),
+    ("telemetry", "control_tokens", "own_cluster", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),

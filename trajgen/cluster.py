@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from trajgen import telemetry
@@ -26,6 +26,7 @@ from trajgen.dispatch import Handle
 from trajgen.engines import Engine, make_engine
 from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.models import local_path
+from trajgen.own_cluster import LOOPBACK, alone
 from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 
@@ -87,17 +88,20 @@ def _ray(pipeline: Pipeline) -> Iterator[Any]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    try:
-        with _own_sigterm():
-            ray.init(**_options(pipeline))
-    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-        raise MachineError(
-            f"Ray does not start ({short(error)})", cluster.address, "`trajgen doctor` says more."
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with alone(ray) if cluster.address == "local" else nullcontext():
+        try:
+            with _own_sigterm():
+                ray.init(**_options(pipeline))
+        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+            raise MachineError(
+                f"Ray does not start ({short(error)})",
+                cluster.address,
+                "`trajgen doctor` says more.",
+            ) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _options(pipeline: Pipeline) -> dict[str, Any]:
@@ -111,7 +115,7 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
     return options | {
         "include_dashboard": False,
         "num_cpus": cpus,
-        "_node_ip_address": "127.0.0.1",
+        "_node_ip_address": LOOPBACK,
     }
 
 
