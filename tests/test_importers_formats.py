@@ -181,6 +181,14 @@ def test_tools_are_found_in_the_system_prompt() -> None:
     assert broken.code == "unknown_tool"
 
 
+def test_a_prompt_and_its_completion_are_one_conversation() -> None:
+    row = {"prompt": WANTED[:-1], "completion": WANTED[-1:], "tools": list(TOOLS)}
+    found = formats.normalised(row)
+    assert isinstance(found, dict), found
+    assert (found["messages"], found["tools"]) == (WANTED, list(TOOLS))
+    assert formats.format_of({"prompt": "a", "completion": "b"}) == ""
+
+
 def test_tags_are_text_where_calls_are_turns() -> None:
     """What only looks like a call is not taken for one."""
     row = said(

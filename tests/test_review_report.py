@@ -195,6 +195,31 @@ def test_a_page_stays_small_whatever_rows_hold(tmp_path: Path) -> None:
     assert "… [4,400 more characters]" in source
 
 
+def test_fidelity_and_reviews_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    run = Run.open(make_run(tmp_path / "r", [row(0), row(1)]))
+    page = Page(report(run))
+    assert not {"fidelity", "reviews"} & set(page.ids)
+    run.judge("task-0", "drop", note="<b>rude</b>", by="ada")
+    right, tools = {"n": 4, "correct": 3}, {"n": 4, "exact": 2}
+    figures = {
+        "world": "tau2:retail", "model": "small", "steps": 8, "effects": tools,
+        "precondition": {"applicable": right, "inapplicable": right},
+        "observation": {**tools, "field_f1": 0.9}, "per_tool": {},
+        "replay": {"n": 3, "consistency_ratio": 0.5},
+    }  # fmt: skip
+    (run.path / "fidelity.json").write_bytes(record_bytes({"figures": figures}))
+    page = Page(report(run))
+    assert {"fidelity", "reviews"} <= set(page.ids)
+    for words in (
+        "small against tau2:retail, before the run: 8 steps.",
+        "calls that apply, not refused 4 75%",
+        "effects exact 4 50%",
+        "consistency ratio of rollouts 3 0.50",
+        "task-0 drop ada <b>rude</b>",
+    ):
+        assert words in page.text, words
+
+
 def test_a_run_without_rows_has_a_report_too(tmp_path: Path) -> None:
     page = Page(report(Run.open(make_run(tmp_path / "r", [], dead=1))))
     assert "0 of 1 tasks" in page.text
@@ -210,7 +235,9 @@ def test_long_texts_and_lists_are_cut_and_say_how_much_is_missing() -> None:
     assert texts[-1] == "x" * SHORT + f" … [{TEXT + 5 - SHORT:,} more characters]"
     assert sum(map(len, texts)) < 1.01 * WHOLE
     assert [m["role"] for m in short.messages] == ["user"] * 14
-    assert len(short.scores["list"]) == 200
+    assert short.scores["list"][199:] == [1, "… [800 more]"]
+    many = cut(Trajectory("t", "d", (user("x"),) * 300))
+    assert (len(many.messages), many.messages[-1]["content"]) == (201, "[100 more messages]")
     kept = row(0)
     assert cut(Trajectory.parse(kept)).messages == Trajectory.parse(kept).messages
 

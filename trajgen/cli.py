@@ -19,6 +19,7 @@ from typing import Any
 
 from trajgen import __version__, telemetry, verbs
 from trajgen.errors import MachineError, TrajgenError
+from trajgen.exporters import EXPORTERS
 from trajgen.verbs import Arguments
 
 INTERRUPTED = 130
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_seeds(commands)
     _add_runs(commands)
+    _add_export(commands)
     _add_machine(commands)
     return parser
 
@@ -180,6 +182,19 @@ def _add_runs(commands: Any) -> None:
     check.add_argument("--domain", metavar="DIR", help="the domain they belong to")
     check.add_argument("--out", metavar="DIR", help="write kept.jsonl and rejects.jsonl there")
     check.add_argument("--json", action="store_true")
+
+
+def _add_export(commands: Any) -> None:
+    verb = _verb(commands, "export", verbs.export, "write a run's rows as a trainer takes them")
+    verb.add_argument("run", metavar="RUN")
+    verb.add_argument("--format", required=True, metavar="F", help=", ".join(EXPORTERS))
+    verb.add_argument("--out", required=True, metavar="DIR", help="a new folder")
+    verb.add_argument("-n", type=int, metavar="N", help="exactly so many rows, drawn from all")
+    verb.add_argument("--where", metavar="EXPR", help="\"strategy = 'extend' and n_tokens < 4096\"")
+    verb.add_argument(
+        "--split", action="append", default=[], metavar="NAME=SHARE", help="such as eval=0.1"
+    )
+    verb.add_argument("--template", metavar="T", help="a model, or a .jinja file")
 
 
 def _add_machine(commands: Any) -> None:

@@ -117,6 +117,14 @@ class TokenCounter:
         counts[0] += self._tools_size(tuple(tools))
         return counts
 
+    def rendered(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str | None:
+        """The whole conversation as the template writes it; None when it refuses it, or leaves
+        out the calls that are there."""
+        has_calls = any(m["role"] == "tool" or "tool_calls" in m for m in messages)
+        if has_calls and self._form is _as_text:
+            return None
+        return self._render([self._form(message) for message in messages], list(tools) or None)
+
     def _choose_form(self) -> Callable[[Message], Message]:
         for form in (_as_is, _arguments_as_text):
             text = self._render([form(message) for message in _PROBE]) or ""

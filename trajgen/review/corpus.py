@@ -17,8 +17,10 @@ from trajgen import telemetry
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from trajgen.objects import Place
 
-def load(files: Sequence[Path], rows: int) -> Dataset:
+
+def load(files: Sequence[Place], rows: int) -> Dataset:
     """The rows of `files` in order; `messages`, `tools` and `steps` as lists of JSON values."""
     telemetry.off()
     from datasets import Dataset, Features, load_dataset
@@ -36,9 +38,13 @@ def load(files: Sequence[Path], rows: int) -> Dataset:
     return loaded
 
 
-def _linked(files: Sequence[Path], cache: Path) -> list[str]:
-    """Links to the files: `datasets` reads names as patterns, and a run's path may hold a `*`."""
+def _linked(files: Sequence[Place], cache: Path) -> list[str]:
+    """Links to the files: `datasets` reads names as patterns, and a run's path may hold a `*`.
+    Of objects, copies."""
     links = [cache / f"{number:06d}.parquet" for number in range(len(files))]
     for link, file in zip(links, files, strict=True):
-        link.symlink_to(file.resolve())
+        if isinstance(file, Path):
+            link.symlink_to(file.resolve())
+        else:
+            link.write_bytes(file.read_bytes())
     return [str(link) for link in links]

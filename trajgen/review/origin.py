@@ -7,10 +7,10 @@ its seeds are. The same id means the same seeds, whichever folder was opened las
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 
 from trajgen.errors import InputError, TrajgenError
 from trajgen.importers import is_source
+from trajgen.objects import Place
 from trajgen.records import Seed, Trajectory
 from trajgen.run_record import existing_run, seed_sources
 
@@ -19,7 +19,7 @@ _SOURCES: dict[str, Sources] = {}  # run id -> where its seeds are
 _SEEDS: dict[Sources, dict[str, Seed]] = {}  # what was read of them, by the seed's id
 
 
-def remember(folder: Path) -> None:
+def remember(folder: Place) -> None:
     """Note where the seeds of the run in `folder` are. Raises InputError when there is none."""
     run = existing_run(folder)
     with suppress(InputError):  # a variable that is not set here: then no seed is shown
