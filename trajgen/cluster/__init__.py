@@ -26,6 +26,7 @@ from trajgen.engines import Engine, make_engine
 from trajgen.engines.watched import WatchedEngine
 from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.models import local_path
+from trajgen.own_cluster import LOOPBACK
 from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 
@@ -93,7 +94,7 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
     return options | {
         "include_dashboard": False,
         "num_cpus": cpus,
-        "_node_ip_address": "127.0.0.1",
+        "_node_ip_address": LOOPBACK,
     }
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from trajgen import telemetry
 from trajgen.actors import short
 from trajgen.errors import MachineError
+from trajgen.own_cluster import alone
 from trajgen.process import begun_in, end
 from trajgen.scratch import scratch, sweep
 
@@ -42,6 +43,7 @@ def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterato
     with ExitStack() as held:
         folder = None
         if options["address"] == "local":
+            held.enter_context(alone(ray))
             held.callback(sweep)  # what workers left that were killed
             folder = held.enter_context(scratch(_short()))
             options = {**options, "_temp_dir": str(folder)}
