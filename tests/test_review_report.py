@@ -298,6 +298,7 @@ def test_quantiles_and_bars_of_a_histogram() -> None:
     assert len(low) == 1  # beyond the kept rows: in the last bar
     assert "or more turns: 100.0% of rejected rows" in low[0].words
     assert low[0].y == shown.line
+    assert histogram("T", "turns", {1: 2}, {}).bins[0].words == "1 turns: 100.0% of kept rows"
     assert "half of them at most 50" in shown.words
     assert [text for _, text in shown.ticks] == ["0", "20", "40", "60", "80", "100"]
 
