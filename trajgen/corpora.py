@@ -17,6 +17,7 @@ from trajgen.importers.problem import Problem
 from trajgen.importers.rows import Corpus, corpus_at, files_in
 from trajgen.importers.rows import Row as Found
 from trajgen.loading import find
+from trajgen.objects import Place
 from trajgen.records import Domain, Trajectory
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _of_run(folder: Path) -> OwnDomain:
     return of_seeds
 
 
-def run_seeds(folder: Path) -> SeedSet:
+def run_seeds(folder: Place) -> SeedSet:
     """The seeds that a run was made from. Raises InputError when they are gone."""
     from trajgen.run_record import existing_run, seed_sources
     from trajgen.seeds import load_seeds
@@ -105,7 +106,7 @@ def run_seeds(folder: Path) -> SeedSet:
         ) from error
 
 
-def _needs_domain(what: str, folder: Path) -> InputError:
+def _needs_domain(what: str, folder: Place) -> InputError:
     return InputError(what, str(folder), "Name the folder of its domain with --domain.")
 
 

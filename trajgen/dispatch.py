@@ -14,13 +14,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
 from trajgen.deadline import awaited_within
 from trajgen.errors import CommitError, EngineDead, InputError, MachineError
+from trajgen.objects import Place
 from trajgen.records import Task, cut
 from trajgen.roll_call import believed
 from trajgen.shards import shard_path
@@ -84,6 +84,7 @@ class Dispatch:
         self._alone: Counter[str] = Counter()
         self._timeouts: Counter[str] = Counter()
         self._lost_in_a_row = 0
+        self.trouble = self.death = ""  # what is wrong with an engine; why a task is dead
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
 
@@ -172,7 +173,7 @@ class Dispatch:
         outcomes, wrong = believed(report, live.tasks)
         for outcome in outcomes:
             if outcome.error != "engine":
-                self._lost_in_a_row = 0
+                self._lost_in_a_row, self.trouble = 0, ""
                 self._end(live.tasks.pop(outcome.task_id), outcome)
         await self._commit()
         if report.engine_dead or wrong:
@@ -189,7 +190,7 @@ class Dispatch:
         self.collector.commit_next()
         self.changed(self)
 
-    def _shard(self) -> Path:
+    def _shard(self) -> Place:
         return shard_path(self.collector.folder.path, self.collector.next_shard)
 
     def _end(self, task: Task, outcome: Outcome) -> None:
@@ -206,6 +207,7 @@ class Dispatch:
             self.collector.add(task, Settled(outcome.row, outcome.fingerprint, outcome.sketch))
 
     def _bury(self, task: Task, error: str, message: str) -> None:
+        self.death = f"{error}: {message}"
         attempts = 1 + self._strikes[task.id] + max(0, self._timeouts[task.id] - 1)
         death = {
             "id": task.id,
@@ -219,6 +221,7 @@ class Dispatch:
     def _lost(self, live: Live, error: EngineDead) -> None:
         """Give the tasks of a lost worker back, with a strike each."""
         self._lost_in_a_row += 1
+        self.trouble = error.what
         lost = list(live.tasks.values())
         if self._lost_in_a_row > self.restarts * len(self.workers):
             raise MachineError(
@@ -273,7 +276,7 @@ class Dispatch:
         return self._next is not None and self._next.index < first_open + self.window
 
 
-def hung(path: Path) -> CommitError:
+def hung(path: Place) -> CommitError:
     """The error of a disk that does not answer."""
     return CommitError(
         f"not written within {COMMIT_LIMIT_S:g} s: the disk does not answer",

@@ -30,6 +30,7 @@ from trajgen.export.write import REFUSED, Written, write
 from trajgen.exporters import Exporter, Source, Unfit, View, make_exporter
 from trajgen.exporters.templates import Template
 from trajgen.loading import safe_name, user_path
+from trajgen.objects import Place
 from trajgen.plan_file import plan_tasks
 from trajgen.records import Json
 from trajgen.review.run import Run
@@ -154,7 +155,7 @@ def _size(exporter: Exporter, trajectory: Json) -> int:
         return 0
 
 
-def _refuse_empty(done: Written, names: Sequence[str], exporter: Exporter, run: Path) -> None:
+def _refuse_empty(done: Written, names: Sequence[str], exporter: Exporter, run: Place) -> None:
     if not done.rows.total():
         raise InputError(f"there is nothing to export: {exporter.without_rows}", str(run))
     for name in names:
