@@ -25,11 +25,11 @@ LATE = MachineError("too late")
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
     """What hangs waits for it; nothing hangs after the test."""
-    event = threading.Event()
+    event, before = threading.Event(), set(threading.enumerate())
     yield event
     event.set()
-    for thread in threading.enumerate():
-        if thread.daemon and thread is not threading.current_thread():
+    for thread in set(threading.enumerate()) - before:
+        if thread.daemon:
             thread.join(5)
 
 
