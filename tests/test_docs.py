@@ -37,11 +37,14 @@ ROWS = (ROOT / "docs" / "rows.md").read_text("utf-8")
 TRAIN = (ROOT / "docs" / "train.md").read_text("utf-8")
 DOCUMENTS = [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/rows.md")
-] + [ROOT / "docs" / name for name in ("fidelity.md", "train.md", "design/decisions.md")]
+] + [
+    ROOT / "docs" / name
+    for name in ("exports.md", "fidelity.md", "guarantees.md", "train.md", "design/decisions.md")
+]
 UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
 INLINE = ["--set", "cluster.address=inline"]
 NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
-    r"model pull|doctor|tau2:|^train |run pipelines/(?!smoke)|--set engines\.main"
+    r"model pull|doctor|tau2:|^train |run pipelines/(?!smoke)|s3://|--set engines\.main"
 )
 
 
@@ -99,7 +102,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("COLUMNS", "80")
         assert cli.main(["run", "pipelines/smoke.yaml", "--limit", "40", *INLINE]) == 0
         yield folder
-    for name in ("my_world", "my_filter", "my_engine", "my_importer"):
+    for name in ("my_world", "my_filter", "my_engine", "my_importer", "my_exporter"):
         sys.modules.pop(name, None)
 
 
@@ -144,7 +147,7 @@ def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[
 
 def test_the_command_table_is_the_parser() -> None:
     rows = [key.removeprefix("trajgen ") for key in _table(README, "Commands")]
-    option = re.compile(r"(?<=\[)--?[\w-]+|--out(?= DIR)|--world(?= W )")
+    option = re.compile(r"(?<=\[)--?[\w-]+|--out(?= DIR)|--format(?= F )|--world(?= W )")
     documented = {re.split(r" [A-Z\[]", row)[0]: set(option.findall(row)) for row in rows}
     assert documented == dict(_verbs(cli._parser()))
 

@@ -6,7 +6,7 @@ stand in code spans and never become markup.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -39,8 +39,8 @@ def card(
     """README.md of a run, from run.json's data, the manifest's totals and, where the run
     required it, how its world model did against a real world."""
     parts = [_front(run, totals), f"# {run['name']}", _yield(run, totals), _load()]
-    parts += [_fidelity(fidelity)] if fidelity else []
-    parts += [_lineage(run), _table(("column", "holds"), _COLUMNS), _files()]
+    parts += [fidelity_table(fidelity)] if fidelity else []
+    parts += [lineage_table(run), table(("column", "holds"), _COLUMNS), _files()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -84,7 +84,7 @@ def _yield(run: Mapping[str, Any], totals: Mapping[str, Any]) -> str:
     for name, count, key in tables:
         if totals[key]:
             rows = sorted(totals[key].items(), key=lambda item: (-item[1], item[0]))
-            text += "\n\n" + _table((name, count), [(_code(k), f"{n:,}") for k, n in rows])
+            text += "\n\n" + table((name, count), [(code(k), f"{n:,}") for k, n in rows])
     return text
 
 
@@ -96,7 +96,7 @@ def _load() -> str:
     )
 
 
-def _fidelity(found: Mapping[str, Any]) -> str:
+def fidelity_table(found: Mapping[str, Any]) -> str:
     """The figures against a real world, each with its count."""
     applies, refused = (found["precondition"][key] for key in ("applicable", "inapplicable"))
     effects, seen, replay = found["effects"], found["observation"], found["replay"]
@@ -109,22 +109,23 @@ def _fidelity(found: Mapping[str, Any]) -> str:
     ]
     if replay["consistency_ratio"] is not None:
         rows.append(("consistency ratio", f"{replay['consistency_ratio']:.2f}"))
-    text = f"Before the run its world model was measured against {_code(found['world'])}:"
-    return f"{text}\n\n{_table(('world model', 'right'), rows)}"
+    text = f"Before the run its world model was measured against {code(found['world'])}:"
+    return f"{text}\n\n{table(('world model', 'right'), rows)}"
 
 
-def _lineage(run: Mapping[str, Any]) -> str:
+def lineage_table(run: Mapping[str, Any]) -> str:
+    """What a run was made of, from run.json's data."""
     pipeline = run["pipeline"]
-    rows = [("run", _code(run["run_id"])), ("seeds", _listed(pipeline.get("seeds", ())))]
+    rows = [("run", code(run["run_id"])), ("seeds", listed(pipeline.get("seeds", ())))]
     for role, setting in pipeline.get("roles", {}).items():
         engine = setting if isinstance(setting, str) else setting["engine"]
         adapter = "" if isinstance(setting, str) else setting.get("adapter") or ""
         model = pipeline.get("engines", {}).get(engine, {})
         names = [model.get("model") or model.get("kind", engine), model.get("revision"), adapter]
-        rows.append((f"{role} model", _listed([name for name in names if name])))
-    rows += [(f"{name} digest", _code(value)) for name, value in run.get("digests", {}).items()]
-    rows += [(f"{name} version", _code(v)) for name, v in run.get("versions", {}).items()]
-    return _table(("lineage", ""), rows)
+        rows.append((f"{role} model", listed([name for name in names if name])))
+    rows += [(f"{name} digest", code(value)) for name, value in run.get("digests", {}).items()]
+    rows += [(f"{name} version", code(v)) for name, v in run.get("versions", {}).items()]
+    return table(("lineage", ""), rows)
 
 
 def _files() -> str:
@@ -135,15 +136,18 @@ def _files() -> str:
     )
 
 
-def _listed(values: Any) -> str:
-    return ", ".join(_code(value) for value in values)
+def listed(values: Iterable[Any]) -> str:
+    """Values in code spans, with commas between."""
+    return ", ".join(code(value) for value in values)
 
 
-def _code(value: Any) -> str:
+def code(value: Any) -> str:
+    """A value in a code span, in which it can be no markup."""
     text = " ".join(str(value).replace("`", "'").replace("|", "\\|").split())
     return f"`{text}`" if text else ""
 
 
-def _table(head: tuple[str, str], rows: Any) -> str:
+def table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    """A table of two columns."""
     lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows)])

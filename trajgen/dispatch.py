@@ -10,17 +10,16 @@ Crash rule: nothing here is written; what is not committed is owed when the driv
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
 from trajgen.errors import EngineDead, InputError, MachineError
+from trajgen.objects import Place
 from trajgen.records import Task, cut
 from trajgen.roll_call import believed
 from trajgen.shards import shard_path
@@ -33,8 +32,6 @@ FATAL_ALONE = 2  # deaths of the engine with only this task in play
 TIMEOUTS = 3  # tries of a task that does not end in time
 APART = 16  # struck tasks that are tried before one that was fatal alone is tried again
 SHRINK = 8  # how much smaller each next group of struck tasks is
-
-_log = logging.getLogger("trajgen")
 
 
 class Handle(Protocol):
@@ -86,6 +83,7 @@ class Dispatch:
         self._alone: Counter[str] = Counter()
         self._timeouts: Counter[str] = Counter()
         self._lost_in_a_row = 0
+        self.trouble = self.death = ""  # what is wrong with an engine; why a task is dead
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
 
@@ -174,7 +172,7 @@ class Dispatch:
         outcomes, wrong = believed(report, live.tasks)
         for outcome in outcomes:
             if outcome.error != "engine":
-                self._lost_in_a_row = 0
+                self._lost_in_a_row, self.trouble = 0, ""
                 self._end(live.tasks.pop(outcome.task_id), outcome)
         await self._commit()
         if report.engine_dead or wrong:
@@ -191,7 +189,7 @@ class Dispatch:
         self.collector.commit_next()
         self.changed(self)
 
-    def _next_shard(self) -> Path:
+    def _next_shard(self) -> Place:
         return shard_path(self.collector.folder.path, self.collector.next_shard)
 
     def _end(self, task: Task, outcome: Outcome) -> None:
@@ -208,6 +206,7 @@ class Dispatch:
             self.collector.add(task, Settled(outcome.row, outcome.fingerprint, outcome.sketch))
 
     def _bury(self, task: Task, error: str, message: str) -> None:
+        self.death = f"{error}: {message}"
         attempts = 1 + self._strikes[task.id] + max(0, self._timeouts[task.id] - 1)
         death = {
             "id": task.id,
@@ -221,8 +220,8 @@ class Dispatch:
     def _lost(self, live: Live, error: EngineDead) -> None:
         """Give the tasks of a lost worker back, with a strike each."""
         self._lost_in_a_row += 1
+        self.trouble = error.what
         lost = list(live.tasks.values())
-        _log.warning("a worker was lost (%s); %d tasks are tried again", error.what, len(lost))
         if self._lost_in_a_row > self.restarts * len(self.workers):
             raise MachineError(
                 f"the engine was lost {self._lost_in_a_row} times without one task done in "

@@ -1,4 +1,5 @@
-"""A run on disk: opened or resumed by one driver, committed shard by shard, finished once.
+"""A run on disk or in an object store: one driver opens or resumes it, commits it shard by
+shard, and finishes it once.
 
     run.json  plan.parquet  quarantine.jsonl     before the first shard
     rejects/  dead/  then  shards/               one commit a shard
@@ -17,18 +18,18 @@ ended are moved to logs/surplus/: paid for, kept, and part of nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from trajgen import shards
 from trajgen.card import card
-from trajgen.durable import TEMPORARY, disk_errors, place, place_bytes, sha256_of, sync_folder
+from trajgen.durable import disk_errors, make_ready, place, place_bytes, sha256_of
 from trajgen.errors import CommitError
 from trajgen.ids import canonical
+from trajgen.lease import Lease
 from trajgen.lock import DriverLock
+from trajgen.objects import ObjectPath, Place, side_by_side
 from trajgen.plan_file import plan_path, plan_slot, plan_slots, plan_tasks, write_plan
 from trajgen.records import Task
 from trajgen.run_record import (
@@ -48,7 +49,7 @@ from trajgen.run_record import (
 from trajgen.sealed import sealed_sha256
 from trajgen.set_aside import file_aside, shard_aside
 from trajgen.shards import ShardInfo, ShardResult
-from trajgen.status import read_usage, status, write_usage
+from trajgen.status import next_session, status, write_usage
 from trajgen.verify import misplaced, shard_problems, strays, verify
 from trajgen.writes import Writes
 
@@ -61,10 +62,10 @@ _STATIC = ("plan.parquet", "quarantine.jsonl")
 class RunFolder:
     """One run's folder. `run` is what run.json holds; use as a context, or `close`."""
 
-    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+    def __init__(self, path: Place, run: Mapping[str, Any]) -> None:
         self.path = path
         self.run = dict(run)
-        self._lock: DriverLock | None = None
+        self._lock: DriverLock | Lease | None = None
         self._infos: dict[int, ShardInfo] | None = None
         self._session = 0
         self._writes = Writes(str(path))
@@ -72,7 +73,7 @@ class RunFolder:
     @classmethod
     def create_or_open(
         cls,
-        path: Path,
+        path: Place,
         run: Mapping[str, Any],
         plan: Iterable[Task],
         quarantine: Iterable[Mapping[str, Any]],
@@ -120,11 +121,12 @@ class RunFolder:
             for slot in plan_slots(self.path, shard_rows(self.run))
             if slot.number in wanted
         }
-        with ThreadPoolExecutor(4) as pool:
-            found = pool.map(
-                lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]), present
-            )
-            checked = dict(zip(present, found, strict=True))
+        found = side_by_side(
+            self.path,
+            lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]),
+            present,
+        )
+        checked = dict(zip(present, found, strict=True))
         self._infos = {n: info for n, (info, bad) in checked.items() if info and not bad}
         for number in present:
             if number not in self._infos:
@@ -188,12 +190,19 @@ class RunFolder:
         if self._lock is None:
             return
         with self._writes.turn():
-            if not self._session:
-                before = (entry["session"] for entry in read_usage(self.path))
-                self._session = max(before, default=0) + 1
-            entry = {"session": self._session, "seconds": round(seconds, 3)}
-            used = {"prompt": prompt, "cached": cached, "generated": generated}
-            write_usage(self.path, entry | used)
+            self._session = self._session or next_session(self.path)
+            entry = {"session": self._session, "seconds": round(seconds, 3), "prompt": prompt}
+            write_usage(self.path, entry | {"cached": cached, "generated": generated})
+
+    def check(self) -> None:
+        """Raise RunLocked when another driver may work here by now."""
+        if isinstance(self._lock, Lease):
+            self._lock.check()
+
+    def hurry(self) -> None:
+        """The driver has to stop: an object store is waited for HURRY_S more."""
+        if isinstance(self._lock, Lease):
+            self._lock.hurry()
 
     def close(self) -> None:
         """Let another driver work here; where a write of ours hangs, once that is over."""
@@ -221,7 +230,11 @@ class RunFolder:
         return there is not None
 
     def _own(self) -> None:
-        if self._lock is None:
+        if self._lock is not None:
+            return
+        if isinstance(self.path, ObjectPath):
+            self._lock = Lease(self.path)
+        else:
             self._lock = DriverLock(self.path / "logs" / "driver.lock")
 
     def _prepare(
@@ -233,14 +246,8 @@ class RunFolder:
         """Write what is missing before the first shard. Needs the lock."""
         if not self._claim(run):
             place_bytes(self.path / "run.json", record_bytes(run))
-        with disk_errors(self.path / "shards"):
-            for name in _PARTS:
-                (self.path / name).mkdir(exist_ok=True)
-            for folder in (self.path, *map(self.path.joinpath, (*_PARTS, "logs"))):
-                for leftover in folder.glob(f"{TEMPORARY}*"):
-                    leftover.unlink()
-            sync_folder(self.path)
-            sync_folder(self.path.parent)
+        if not isinstance(self.path, ObjectPath):
+            make_ready(self.path, (*_PARTS, "logs"))
         for name in self._damaged_static():
             self._reopen()
             file_aside(self.path / name, self.path / "corrupt")

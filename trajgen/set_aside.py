@@ -8,19 +8,18 @@ Crash rule: of a shard the kept rows go first: that undoes the commit.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from trajgen.durable import move
+from trajgen.objects import Place
 from trajgen.shards import dead_path, rejects_path, shard_path
 
 
-def shard_aside(folder: Path, number: int, target: Path) -> None:
+def shard_aside(folder: Place, number: int, target: Place) -> None:
     """Move what there is of a shard's three files to `target`."""
     for path in (shard_path, rejects_path, dead_path):
         file_aside(path(folder, number), target)
 
 
-def file_aside(path: Path, target: Path) -> None:
+def file_aside(path: Place, target: Place) -> None:
     """Move a file to `target`, under a name that says what it was."""
     part = path.parent.name
     move(path, target / (f"{part}-{path.name}" if part in ("rejects", "dead") else path.name))

@@ -16,6 +16,12 @@ from trajgen.pointers import overlay
 from trajgen.records import Call, Domain, Step, Trajectory
 from trajgen.worlds import Answer
 
+# Reasons that an answer of the world can be wrong for.
+WRONG = frozenset(
+    {"precondition_violated", "false_refusal", "bad_effect", "read_changed_state"}
+    | {"effect_missing", "contradicts_state", "contradicts_observation"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -28,19 +34,24 @@ class Transition:
     step: Step
 
 
-def transitions(trajectory: Trajectory, domain: Domain) -> Iterator[Transition]:
+def transitions(
+    trajectory: Trajectory, domain: Domain, refused: bool = False
+) -> Iterator[Transition]:
     """Every step of a row that its world answered, in order: planned faults are left out, and
-    a step with verdicts ends it. Raises EffectError when the effects do not fit the state."""
+    a step with verdicts ends it; `refused` yields that one too. Raises EffectError when the
+    effects do not fit the state."""
     state, own = trajectory.state_initial, domain.state
     ledger = Ledger(state if own is None else overlay(own, state), 0)  # no hash is wanted
     seen = {m["tool_call_id"]: m["content"] for m in trajectory.messages if m["role"] == "tool"}
     calls = {call.id: call for call in trajectory.calls()}
     for step in trajectory.steps:
-        if step.verdicts:
+        if step.verdicts and not refused:
             return
         if step.fault is None:
             answer = _answer(step, seen[step.call_id])
             yield Transition(ledger.fork(), calls[step.call_id], answer, step)
+        if step.verdicts:
+            return
         ledger.apply(step.effects)
 
 

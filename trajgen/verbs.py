@@ -8,11 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import user_path
+
+if TYPE_CHECKING:
+    from trajgen.records import Trajectory
 
 Arguments = argparse.Namespace
 
@@ -37,8 +41,7 @@ def preview(arguments: Arguments) -> None:
     _refuse_none(arguments.n)
     with _chatter_on_stderr():
         found = preview(arguments.pipeline, arguments.n, arguments.set, say)
-    for trajectory in found:
-        _show_one(trajectory)
+    _show(found)
 
 
 def plan(arguments: Arguments) -> None:
@@ -133,17 +136,19 @@ def seeds_import(arguments: Arguments) -> None:
 
 
 def status(arguments: Arguments) -> None:
-    from trajgen.review.summary import status_lines
+    from trajgen.objects import place_of
+    from trajgen.review.summary import now
     from trajgen.status import status
 
-    now = status(user_path(arguments.run))
-    _print(json.dumps(now) if arguments.json else status_lines(now))
+    folder = place_of(arguments.run)
+    _print(json.dumps(status(folder)) if arguments.json else now(folder))
 
 
 def verify(arguments: Arguments) -> None:
+    from trajgen.objects import place_of
     from trajgen.verify import verify
 
-    problems = verify(user_path(arguments.run))
+    problems = verify(place_of(arguments.run))
     if arguments.json:
         _print(json.dumps({"ok": not problems, "problems": problems}))
     else:
@@ -164,13 +169,11 @@ def show(arguments: Arguments) -> None:
     _refuse_none(arguments.n)
     run = Run.open(arguments.run)
     if arguments.id is not None:
-        return _show_one(run.find(arguments.id))
+        return _show([run.find(arguments.id)])
     found = run.sample(arguments.n, rejected=arguments.rejected, reason=arguments.reason)
     if not found:
         say("trajgen: there is no such trajectory in this run yet; try --rejected")
-    for trajectory in found:
-        _show_one(trajectory)
-    return None
+    return _show(found)
 
 
 def report(arguments: Arguments) -> None:
@@ -180,6 +183,30 @@ def report(arguments: Arguments) -> None:
     run = Run.open(arguments.run)
     out = write_report(run, user_path(arguments.out) if arguments.out else None)
     _print(str(out))
+
+
+def export(arguments: Arguments) -> None:
+    from trajgen.export.command import export
+
+    if arguments.n is not None:
+        _refuse_none(arguments.n)
+    done = export(
+        arguments.run,
+        arguments.format,
+        arguments.out,
+        arguments.n,
+        arguments.where,
+        arguments.split,
+        arguments.template,
+        say,
+    )
+    if done.refused:
+        say(f"{done.refused} trajectories do not fit {arguments.format}: see refused.jsonl")
+    if done.left_out:
+        say(f"{done.left_out} trajectories tell the wishes of seeds in two splits: left out")
+    for name, rows in done.rows.items():
+        _print(f"{name}: {rows} rows of {done.trajectories[name]} trajectories")
+    _print(str(done.path))
 
 
 def filter(arguments: Arguments) -> None:
@@ -232,15 +259,14 @@ def _refuse_none(n: int) -> None:
         raise InputError("-n must be at least 1")
 
 
-def _show_one(trajectory: Any) -> None:
+def _show(trajectories: Iterable[Trajectory]) -> None:
+    """One conversation after the other, on a terminal through the pager."""
     from rich.console import Console
 
-    from trajgen.review.terminal import render
+    from trajgen.review.pager import paged
+    from trajgen.review.terminal import pages
 
-    console = Console()
-    with console.capture() as shown:  # rich itself would end the process at a closed pipe
-        console.print(render(trajectory))
-    _write(sys.stdout, shown.get().rstrip("\n"))
+    paged(pages(trajectories, Console()), sys.stdout)
 
 
 def _listed(value: Any) -> str:

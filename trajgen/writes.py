@@ -9,28 +9,28 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from trajgen.deadline import awaited_within, done_within
 from trajgen.errors import CommitError
+from trajgen.objects import Place
 
 LIMIT_S = 600.0  # of one commit: after that the disk counts as hung
 END_S = 2.0  # that the end waits for a write under way
 T = TypeVar("T")
 
 
-def written(path: Path, write: Callable[[], T]) -> T:
+def written(path: Place, write: Callable[[], T]) -> T:
     """What `write` gives. Raises CommitError naming `path` where the disk does not answer."""
     return done_within(LIMIT_S, write, _hung(path))
 
 
-async def written_aside(path: Path, write: Callable[[], T]) -> T:
+async def written_aside(path: Place, write: Callable[[], T]) -> T:
     """`written`, beside an event loop."""
     return await awaited_within(LIMIT_S, write, _hung(path))
 
 
-def _hung(path: Path) -> CommitError:
+def _hung(path: Place) -> CommitError:
     return CommitError(
         f"not written within {LIMIT_S:g} s: the disk does not answer",
         str(path),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from trajgen.cluster import make_local_engines
 from trajgen.corpora import run_seeds
 from trajgen.errors import InputError
 from trajgen.goals import holds
-from trajgen.ids import canonical, content_id, sampling_seed, stream
+from trajgen.ids import canonical, stream
 from trajgen.ledger import Ledger
 from trajgen.loading import find, user_path
 from trajgen.pipeline import Opened, open_pipeline
@@ -35,11 +35,11 @@ from trajgen.review.run import Run
 from trajgen.scenario import CHANGES_STATE, prompt
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import Stage, make_stage
+from trajgen.train.lessons import lessons, task_of
 from trajgen.train.recipe import DataConfig, Recipe
-from trajgen.transitions import transitions
 from trajgen.views import agent_view, as_text, user_view
-from trajgen.worlds import Answer, Scene
-from trajgen.worlds.llm import LlmWorld, answer_text
+from trajgen.worlds import Answer
+from trajgen.worlds.llm import LlmWorld
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,27 +109,20 @@ def _world(opened: Opened, source: Source) -> Iterator[Example]:
     if not isinstance(stage.world, LlmWorld):
         raise InputError(f"world.kind is {opened.pipeline.world.kind}", "pipeline", NEEDS["world"])
     for row in source.rows:
-        domain = replace(source.seeds.domains[row.domain], semantics={})
-        yield from _steps(stage.world, domain, row)
+        yield from _steps(stage.world, source.seeds.domains[row.domain], row)
 
 
 def _steps(world: LlmWorld, domain: Domain, row: Trajectory) -> Iterator[Example]:
     """One example a step or, where the prompt holds the steps before, one a conversation."""
-    seed = Seed(row.seed_id, domain.name, row.messages)
-    task = _task(seed, row.strategy, row.persona)
-    episode = world.begin(Scene(domain, seed, task, Ledger(None, 0)))
     chat: tuple[Message, ...] = ()
     changed: tuple[str, Json] | None = None  # by the call before
-    for step in transitions(row, domain):
-        episode.scene = replace(episode.scene, ledger=step.ledger)
-        answer, call = _said_once(step.answer), step.call
-        said = answer_text(answer, episode.in_json(call))
-        chat = (*episode.asking(call), speech("assistant", said))
+    for lesson in lessons(world, domain, row):
+        call, answer = lesson.step.call, lesson.answer
+        chat = (*lesson.prompt, speech("assistant", lesson.said))
         if not world.cast.pipeline.world.history:
             again = (call.tool, call.arguments) == changed
             yield Example("world", chat, _kind(call, answer, again))
         changed = (call.tool, call.arguments) if answer.effects else None
-        episode.observe(call, answer)
     if world.cast.pipeline.world.history and chat:
         yield Example("world", chat)
 
@@ -138,12 +131,6 @@ def _kind(call: Call, answer: Answer, again: bool) -> str:
     """A change made once more is a kind of its own: it is rare, looks as it did before, and an
     agent that has lost count makes it."""
     return f"{call.tool} {'applies' if answer.applies else 'does not apply'}{' again' * again}"
-
-
-def _said_once(answer: Answer) -> Answer:
-    """An answer that gives no reason where there is none to give, or the observation says it."""
-    silent = answer.applies or answer.why in answer.observation
-    return replace(answer, why="") if silent else answer
 
 
 # What agent and user say.
@@ -197,10 +184,10 @@ def _openings(stage: Stage, seed: Seed, others: Sequence[Seed]) -> Iterator[Exam
     """The seed's own wish in other words and, where its prompt shows what that is about, the
     wish of another."""
     told = {"instruction": seed.meta["instruction"]}
-    yield _opening(stage, _task(seed, "rephrase"), told)
+    yield _opening(stage, task_of(seed, "rephrase"), told)
     ledger = stage.ledger(seed)
     for strategy in CHANGES_STATE if ledger.state else ():
-        task = _task(seed, strategy)
+        task = task_of(seed, strategy)
         asked = prompt(stage, task, ledger)[-1]["content"]
         if fitting := [other for other in others if _shown(asked, other, ledger)]:
             other = stream("openings", task.id).choice(fitting)
@@ -226,12 +213,6 @@ def _opening(stage: Stage, task: Task, answer: Mapping[str, object]) -> Example:
 
 def _instructed(seeds: Iterable[Seed]) -> Iterator[Seed]:
     return (seed for seed in seeds if "instruction" in seed.meta)
-
-
-def _task(seed: Seed, strategy: str, persona: str = "plain") -> Task:
-    id_ = content_id("task", ["taught", seed.id, strategy])
-    chance = sampling_seed(id_)
-    return Task(id_, 0, seed.domain, seed.id, strategy, persona, "", "", chance)
 
 
 def _stage(opened: Opened, seeds: SeedSet) -> Stage:

@@ -1,0 +1,1 @@
+"""A run's trajectories chosen, split and written as a view for one trainer."""
