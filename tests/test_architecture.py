@@ -23,8 +23,11 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
     ("errors", "ids", "records"),
-    ("loading", "loop", "deadline", "writes", "durable", "lock", "process", "config.*", "config"),
-    ("telemetry", "control_tokens", "weights"),
+    (
+        *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
+        *("lease", "scratch", "process", "config.*", "config"),
+    ),
+    ("telemetry", "control_tokens", "own_cluster", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -33,9 +36,10 @@ LAYERS = (
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
-    ("sealed", "plan_file", "shards", "card", "run_record", "status", "verify", "run_folder"),
+    ("heartbeat", "sealed", "plan_file", "shards", "card", "run_record"),
+    ("status", "verify", "set_aside", "run_folder"),
     ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
-    ("cluster",),
+    ("cluster.*", "cluster"),
     ("review", "review.*"),
     (
         "fidelity",
@@ -43,6 +47,7 @@ LAYERS = (
         "explore",
         "explore.*",
         "pipeline",
+        "watch",
         "preview",
         "corpora",
         "filtering",
@@ -71,8 +76,10 @@ ROOMS = {
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
     "numpy": {"sketches"},
+    "obstore": {"object_store"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
+    "psutil": {"process"},
     "py4j": {"worlds/scienceworld"},
     "pyarrow": {
         "sealed",

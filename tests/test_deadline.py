@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from tests.crash.small_run import open_run, result
 from tests.small_pipeline import write_pipeline
 from tests.test_dispatch import Play, run
-from trajgen import cli, dispatch, pipeline, shards, writes
+from trajgen import cli, shards, writes
 from trajgen.deadline import awaited_within, done_within
 from trajgen.errors import CommitError, MachineError, RunLocked
 from trajgen.run_folder import RunFolder
@@ -25,11 +26,11 @@ LATE = MachineError("too late")
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
     """What hangs waits for it; nothing hangs after the test."""
-    event = threading.Event()
+    event, before = threading.Event(), set(threading.enumerate())
     yield event
     event.set()
-    for thread in threading.enumerate():
-        if thread.daemon and thread is not threading.current_thread():
+    for thread in set(threading.enumerate()) - before:
+        if thread.daemon:
             thread.join(5)
 
 
@@ -50,6 +51,18 @@ def test_what_is_done_in_time_gives_its_result_or_error() -> None:
     ):
         with pytest.raises(CommitError, match="disk full"):
             call()
+
+
+def test_an_error_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio logs, with its traceback, what nobody has asked for."""
+
+    def fail() -> None:
+        raise LATE
+
+    with pytest.raises(MachineError):
+        asyncio.run(awaited_within(5, fail, LATE))
+    gc.collect()
+    assert caplog.text == ""
 
 
 def test_what_hangs_raises_and_is_left_behind(gate: threading.Event) -> None:
@@ -78,7 +91,7 @@ def hangs_at(monkeypatch: pytest.MonkeyPatch, gate: threading.Event, number: int
 def test_a_commit_that_hangs_ends_the_run_and_names_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
-    monkeypatch.setattr(dispatch, "COMMIT_LIMIT_S", 0.2)
+    monkeypatch.setattr(writes, "LIMIT_S", 0.2)
     monkeypatch.setattr(writes, "END_S", 0.1)
     hangs_at(monkeypatch, gate, 1)
     play = Play()
@@ -103,12 +116,11 @@ def test_a_manifest_that_hangs_ends_the_command(
     gate: threading.Event,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(dispatch, "COMMIT_LIMIT_S", 0.2)
-    monkeypatch.setattr(pipeline, "COMMIT_LIMIT_S", 0.2)
+    monkeypatch.setattr(writes, "LIMIT_S", 0.2)
     monkeypatch.setattr(writes, "END_S", 0.1)
     monkeypatch.setattr(RunFolder, "_finish", lambda *_: gate.wait())
     out = tmp_path / "run"
-    assert cli.main(["run", str(write_pipeline(tmp_path)), "--out", str(out)]) == 3
+    assert cli.main(["run", str(write_pipeline(tmp_path)), "--out", str(out), "--limit", "2"]) == 3
     told = capsys.readouterr().err.splitlines()[-2:]
     assert told[0].startswith(f"trajgen: {out / 'manifest.json'}: not written within 0.2 s")
     assert "run the same command again" in told[1]

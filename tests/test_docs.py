@@ -39,12 +39,12 @@ DOCUMENTS = [
     ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/rows.md")
 ] + [
     ROOT / "docs" / name
-    for name in ("exports.md", "fidelity.md", "train.md", "design/decisions.md")
+    for name in ("exports.md", "fidelity.md", "guarantees.md", "train.md", "design/decisions.md")
 ]
 UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
 INLINE = ["--set", "cluster.address=inline"]
 NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
-    r"model pull|doctor|tau2:|^train |run pipelines/(?!smoke)|--set engines\.main"
+    r"model pull|doctor|tau2:|^train |run pipelines/(?!smoke)|s3://|--set engines\.main"
 )
 
 

@@ -36,6 +36,25 @@ variations = VariationsConfig(personas=("terse", "confused"), faults={"rate": 0.
 print([task.id for task in plan(seeds, variations, 60, 5)])
 """
 
+RUN_PROGRAM = """
+import os, random, shutil, tempfile
+from pathlib import Path
+from tests.small_pipeline import write_pipeline
+from trajgen.loading import shipped
+from trajgen.pipeline import load
+from trajgen.plan import plan
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    shutil.copytree(shipped("seeds") / "household", "house")
+    lines = Path("house/trajectories.jsonl").read_text("utf-8").splitlines()
+    random.Random(hash("any order")).shuffle(lines)
+    Path("house/trajectories.jsonl").write_text("\\n".join(lines), "utf-8")
+    loaded = load(write_pipeline(Path(), seeds="house", max_tasks=60))
+    pipeline = loaded.pipeline
+    tasks = plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
+    print(loaded.run_id, *(task.id for task in tasks), *(str(t.sampling_seed) for t in tasks))
+"""
+
 
 def printed(program: str, hash_seeds: range) -> set[str]:
     """What `program` prints under each PYTHONHASHSEED; the processes run side by side."""
@@ -48,7 +67,7 @@ def printed(program: str, hash_seeds: range) -> set[str]:
         )
         for seed in hash_seeds
     ]
-    texts = {process.communicate(timeout=60)[0] for process in running}
+    texts = {process.communicate(timeout=600)[0] for process in running}
     assert all(process.returncode == 0 for process in running)
     return texts
 
@@ -62,6 +81,13 @@ def test_ids_are_the_same_under_20_hash_seeds() -> None:
 def test_a_plan_is_the_same_under_hash_seeds_and_seed_orders() -> None:
     # the program puts the seeds in an order that depends on the hash seed
     texts = printed(PLAN_PROGRAM, range(4))
+    assert len(texts) == 1
+    assert texts.pop().count("task-") == 60
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_under_20_hash_seeds_and_orders_of_its_lines() -> None:
+    texts = {text for n in range(0, 20, 4) for text in printed(RUN_PROGRAM, range(n, n + 4))}
     assert len(texts) == 1
     assert texts.pop().count("task-") == 60
 

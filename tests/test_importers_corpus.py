@@ -63,7 +63,8 @@ def test_a_folder_is_written_that_a_run_can_use(tmp_path: Path) -> None:
     said: list[str] = []
     assert import_to(f"hf:{source}", tmp_path / "out", None, said.append) == (3, 1)
     assert said[0] == "shop.jsonl: openai"
-    assert said[1].startswith("shop.jsonl:4: messages: not JSON")
+    assert said[1].startswith("trajgen: no state")
+    assert said[2].startswith("shop.jsonl:4: messages: not JSON")
     assert check_source(str(tmp_path / "out")) == (3, [])
     domain = load_domain(tmp_path / "out")
     assert (domain.name, domain.policy, domain.tools) == ("shop", SHOP.policy, TOOLS)

@@ -170,6 +170,7 @@ def test_tools_are_found_in_the_system_prompt() -> None:
         (NOUS.format(json.dumps(list(TOOLS))), None),
         (NOUS.format(repr(list(TOOLS))), None),
         (f"Be brief.\n<tools>{lines}</tools>", "Be brief."),
+        (f"# Tools\nAsk first.\n{QWEN.format(lines)}", "# Tools\nAsk first.\nBe brief."),
     ):
         found = hermes.normalised(talked(("system", system), *turns))
         assert isinstance(found, dict), found
@@ -179,6 +180,14 @@ def test_tools_are_found_in_the_system_prompt() -> None:
     broken = hermes.normalised(talked(("system", "<tools>[{]</tools>"), *turns))
     assert isinstance(broken, Problem)
     assert broken.code == "unknown_tool"
+
+
+def test_a_prompt_and_its_completion_are_one_conversation() -> None:
+    row = {"prompt": WANTED[:-1], "completion": WANTED[-1:], "tools": list(TOOLS)}
+    found = formats.normalised(row)
+    assert isinstance(found, dict), found
+    assert (found["messages"], found["tools"]) == (WANTED, list(TOOLS))
+    assert formats.format_of({"prompt": "a", "completion": "b"}) == ""
 
 
 def test_tags_are_text_where_calls_are_turns() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -179,12 +178,24 @@ def test_stopped_politely_and_run_again(tmp_path: Path, reference: Path, how: in
     go_on(tmp_path, reference)
 
 
+SLOW_SEEDS = """
+import sys, time
+from trajgen import cli, pipeline
+pipeline.load_seeds = lambda *_: time.sleep(60)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
 def test_sigterm_before_the_first_rollout(tmp_path: Path) -> None:
     """While seeds are read the signal is no less polite."""
-    pipeline = write_pipeline(tmp_path, seeds=[str(tmp_path / "slow")])
-    (tmp_path / "slow").mkdir()
-    os.mkfifo(tmp_path / "slow" / "domain.yaml")  # reading it waits for a writer
-    process = start("run", pipeline, "--out", tmp_path / "run", cwd=tmp_path)
+    pipeline = write_pipeline(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_SEEDS, "run", str(pipeline), "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+    )
     time.sleep(3)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
@@ -445,7 +456,7 @@ def test_progress_only_grows_and_ends_where_the_run_does(
 ) -> None:
     shown: list[Snapshot] = []
     monkeypatch.setattr(Progress, "update", lambda self, snapshot: shown.append(snapshot))
-    monkeypatch.setattr("trajgen.pipeline.TICK_S", 0.001)
+    monkeypatch.setattr("trajgen.watch.TICK_S", 0.001)
     run = trajgen.run(write_pipeline(tmp_path, SLOWLY), tmp_path / "run")
     done = [snapshot.done for snapshot in shown]
     assert done == sorted(done)

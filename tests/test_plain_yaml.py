@@ -62,7 +62,7 @@ def test_an_anchor_inside_itself_is_refused() -> None:
         assert "anchors nest deeper" in refused(text)
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000, "- " * 5000, "? " * 5000])
+@pytest.mark.parametrize("text", ["[" * 500, "{a: " * 500, "- " * 500, "? " * 500])
 def test_deep_nesting_is_refused_with_its_line(text: str) -> None:
     assert f"nests deeper than {MAX_DEPTH}" in refused(f"a: 1\nb:\n  {text}")
     assert parse_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, "x")
@@ -121,7 +121,7 @@ def test_what_plain_data_cannot_hold_is_refused_with_line_and_key(text: str, sai
 
 def test_every_kind_of_file_is_read_so(tmp_path: Path) -> None:
     """Pipeline, domain and recipe: one bomb, one message."""
-    text = bomb(12)
+    text = bomb(8)
     assert "anchors stand for more" in mistake(tmp_path / "job.yaml", text)
     (tmp_path / "domain.yaml").write_text(text)
     with pytest.raises(InputError, match="anchors stand for more"):

@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 
+import pyte
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -211,6 +212,71 @@ def test_a_closed_stream_and_a_narrow_encoding_are_survived(
     ascii_only = io.TextIOWrapper(raw, encoding="ascii")
     Progress(10, 10, ascii_only, Clock()).note("größer \ud800")
     assert raw.getvalue() == b"gr??er \\ud800\n"
+
+
+def test_what_to_do_is_said_once_in_a_line_of_its_own_and_again_when_it_changes() -> None:
+    out, clock = io.StringIO(), Clock()
+    progress = Progress(1000, 500, out, clock, where="runs/x")
+    for tick in range(1, 121):  # twenty minutes
+        clock.now += 10
+        bad = Counter(bad_answer=tick)
+        progress.update(snapshot(tick, kept=0, rejected=tick, reasons=bad))
+    looks = [line for line in lines_of(out) if line.startswith("look: ")]
+    assert len(looks) == 2  # twenty tasks in, and ten minutes later
+    assert "`trajgen show runs/x --reason bad_answer`" in looks[0]
+    progress.update(snapshot(121, kept=0, rejected=100, dead=21, death="timeout: late"))
+    clock.now += 10
+    progress.stop()
+    assert lines_of(out)[-2].startswith("look: 21 of 121 tasks could not be run")
+    assert progress.lines()[-1][0] == "look"
+
+
+def test_a_run_in_which_nothing_ends_says_so() -> None:
+    clock = Clock()
+    progress = Progress(1000, 500, io.StringIO(), clock)
+    progress.update(snapshot(5, in_flight=3))
+    clock.now += 599
+    progress.update(snapshot(5, in_flight=3))
+    assert "look" not in dict(progress.lines())
+    clock.now += 301
+    progress.update(snapshot(5, in_flight=3))
+    assert "no task has ended for 15 min" in dict(progress.lines())["look"]
+    progress.update(snapshot(6, in_flight=3))
+    assert "look" not in dict(progress.lines())
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_a_terminal_shows_the_view_once_at_any_width(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a terminal's screen holds at the end, escape codes carried out."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", "40")
+    screen, stream = pyte.Screen(width, 40), Terminal()
+    progress = Progress(100_000, 50_000, stream, clock := Clock(), where="runs/x")
+    progress.start()
+    for tick in range(30):
+        clock.now += 1
+        few = Counter(contradicts_observation=tick)
+        progress.update(snapshot(tick, kept=0, rejected=tick, reasons=few, committed_shards=1))
+        if tick == 10:
+            progress.note("a note that stays")
+    progress.stop()
+    pyte.Stream(screen).feed(stream.getvalue().replace("\n", "\r\n"))
+    shown = [line.rstrip() for line in screen.display]
+    text = "\n".join(shown)
+    assert text.count("a note that stays"[:width]) == 1
+    for word in ("tasks", "kept", "speed", "slots", "reasons", "look"):
+        assert sum(line.startswith(f"{word:9}"[: min(9, width)]) for line in shown) == 1
+    advice = "".join(
+        line[9:] for line in shown[shown.index(next(x for x in shown if x.startswith("look"))) :]
+    )
+    squeezed = advice.replace(" ", "")
+    assert squeezed == (
+        "0of29taskskept,rejectedmostoftenforcontradicts_observation:`trajgenshowruns/x--reason"
+        "contradicts_observation`showswheretheybreak"
+    )
 
 
 def test_a_run_without_tasks_or_updates_says_nothing_wrong() -> None:

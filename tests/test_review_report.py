@@ -121,7 +121,7 @@ def test_the_page_says_what_the_run_gave(tmp_path: Path) -> None:
     page = Page(report(Run.open(make_run(tmp_path / "r", rows, dead=2))))
     for words in (
         "6 of 10 tasks gave a row that was kept (60%), with 60 tokens to train on.",
-        "The run is not finished",
+        "The run is not finished.",
         "kept rows wanted 5",
         "repetition The text repeats itself over and over. 2 20%",
         "timeout 2 20%",
@@ -132,7 +132,7 @@ def test_the_page_says_what_the_run_gave(tmp_path: Path) -> None:
         "sing 0 0 0%",
         "No kept row of house calls these tools: sing",
         "(start) 100",
-        "1 seed lines were refused",
+        "Seed lines that were refused, and are in quarantine.jsonl: 1.",
         "These seeds were not found",
         "agent model big",
     ):
@@ -195,6 +195,31 @@ def test_a_page_stays_small_whatever_rows_hold(tmp_path: Path) -> None:
     assert "… [4,400 more characters]" in source
 
 
+def test_fidelity_and_reviews_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    run = Run.open(make_run(tmp_path / "r", [row(0), row(1)]))
+    page = Page(report(run))
+    assert not {"fidelity", "reviews"} & set(page.ids)
+    run.judge("task-0", "drop", note="<b>rude</b>", by="ada")
+    right, tools = {"n": 4, "correct": 3}, {"n": 4, "exact": 2}
+    figures = {
+        "world": "tau2:retail", "model": "small", "steps": 8, "effects": tools,
+        "precondition": {"applicable": right, "inapplicable": right},
+        "observation": {**tools, "field_f1": 0.9}, "per_tool": {},
+        "replay": {"n": 3, "consistency_ratio": 0.5},
+    }  # fmt: skip
+    (run.path / "fidelity.json").write_bytes(record_bytes({"figures": figures}))
+    page = Page(report(run))
+    assert {"fidelity", "reviews"} <= set(page.ids)
+    for words in (
+        "small against tau2:retail, before the run: 8 steps.",
+        "calls that apply, not refused 4 75%",
+        "effects exact 4 50%",
+        "consistency ratio of rollouts 3 0.50",
+        "task-0 drop ada <b>rude</b>",
+    ):
+        assert words in page.text, words
+
+
 def test_a_run_without_rows_has_a_report_too(tmp_path: Path) -> None:
     page = Page(report(Run.open(make_run(tmp_path / "r", [], dead=1))))
     assert "0 of 1 tasks" in page.text
@@ -210,7 +235,9 @@ def test_long_texts_and_lists_are_cut_and_say_how_much_is_missing() -> None:
     assert texts[-1] == "x" * SHORT + f" … [{TEXT + 5 - SHORT:,} more characters]"
     assert sum(map(len, texts)) < 1.01 * WHOLE
     assert [m["role"] for m in short.messages] == ["user"] * 14
-    assert len(short.scores["list"]) == 200
+    assert short.scores["list"][199:] == [1, "… [800 more]"]
+    many = cut(Trajectory("t", "d", (user("x"),) * 300))
+    assert (len(many.messages), many.messages[-1]["content"]) == (201, "[100 more messages]")
     kept = row(0)
     assert cut(Trajectory.parse(kept)).messages == Trajectory.parse(kept).messages
 
@@ -271,6 +298,7 @@ def test_quantiles_and_bars_of_a_histogram() -> None:
     assert len(low) == 1  # beyond the kept rows: in the last bar
     assert "or more turns: 100.0% of rejected rows" in low[0].words
     assert low[0].y == shown.line
+    assert histogram("T", "turns", {1: 2}, {}).bins[0].words == "1 turns: 100.0% of kept rows"
     assert "half of them at most 50" in shown.words
     assert [text for _, text in shown.ticks] == ["0", "20", "40", "60", "80", "100"]
 

@@ -14,7 +14,7 @@ import pytest
 from trajgen.domains import load_domain
 from trajgen.errors import InputError
 from trajgen.loading import shipped
-from trajgen.seeds import check_source, load_lines, load_seeds
+from trajgen.seeds import check_imported, check_source, load_lines, load_seeds
 
 DOMAINS = ("household", "chemistry_lab", "retail_support")
 
@@ -235,3 +235,23 @@ def test_no_seed_at_all_says_so(folder: Path) -> None:
 def test_two_domains_of_one_name(folder: Path) -> None:
     with pytest.raises(InputError, match="two sources are named 'household'"):
         load_seeds((str(folder), "seeds/household"))
+
+
+def test_a_bad_line_takes_no_good_one_with_it(folder: Path) -> None:
+    """What says the same as a refused line is no copy of a seed."""
+    whole = lines(folder)
+    bad = first_line(folder)
+    bad["meta"]["applies"] = {"nobody": True}
+    write(folder, json.dumps(bad), *whole)
+    seeds, refused = load_lines(folder / "trajectories.jsonl", load_domain(folder))
+    assert len(seeds) == len(whole)
+    assert [entry["line"] for entry in refused] == [1]
+
+
+def test_a_record_that_is_imported_twice_is_told(folder: Path) -> None:
+    """Records read = seeds + refused."""
+    domain = load_domain(folder)
+    seeds, _ = load_lines(folder / "trajectories.jsonl", domain)
+    _, good, bad = check_imported(domain, (*seeds, seeds[2]), (), "mine:all")
+    assert good == seeds
+    assert bad == [{"file": "mine:all", "line": len(seeds) + 1, "reason": "copies one before it"}]

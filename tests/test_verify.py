@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash.small_run import LAST, contents, marks, open_run, result, run_all
+from crash.small_run import (
+    LAST,
+    PLANNED,
+    REFUSED,
+    contents,
+    marks,
+    open_run,
+    result,
+    run_all,
+)
 
 from trajgen import shards
-from trajgen.errors import InputError
-from trajgen.run_record import read_record, record_bytes
-from trajgen.shards import dead_path, rejects_path, shard_path
+from trajgen.errors import CommitError, InputError
+from trajgen.run_record import read_record, record_bytes, totals
+from trajgen.shards import dead_path, read_info, rejects_path, shard_path
 from trajgen.verify import verify
 
 SHARD = 1
@@ -226,3 +235,56 @@ def test_what_is_no_run_is_an_input_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(InputError):
             verify(path)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_strays_between_the_shards_are_set_aside(
+    whole: Path, part: Path, tmp_path: Path, finished: bool
+) -> None:
+    """A copy of a shard would be read twice by whoever loads the folder."""
+    path = shutil.copytree(whole if finished else part, tmp_path / "run")
+    good = contents(path)
+    copies = ("shards/train-00001 (copy).parquet", "rejects/old.parquet", "dead/x.jsonl")
+    for name in (*copies, "notes.txt"):
+        (path / name).write_bytes(name.encode())
+    assert {*copies, "notes.txt"} == {problem["file"] for problem in verify(path)}
+    owed(path)
+    assert [problem["file"] for problem in verify(path)] == ["notes.txt"]  # somebody's own
+    aside = {p.name: p.read_bytes() for p in (path / "corrupt").iterdir()}
+    assert aside == {
+        "train-00001 (copy).parquet": copies[0].encode(),
+        "rejects-old.parquet": copies[1].encode(),
+        "dead-x.jsonl": copies[2].encode(),
+    }
+    if finished:
+        run_all(path)
+    left = {k: v for k, v in contents(path).items() if not k.startswith("corrupt/")}
+    assert left == good | {"notes.txt": b"notes.txt"}
+
+
+def test_a_shard_that_neither_folder_nor_manifest_has_is_missed(broken: Path) -> None:
+    """Sums that hold do not make a run whole."""
+    for path in (shard_path, rejects_path, dead_path):
+        path(broken, 1).unlink()
+    record = read_record(broken / "manifest.json")
+    assert record is not None
+    files = {name: entry for name, entry in record["files"].items() if "00001" not in name}
+    infos = [read_info(shard_path(broken, number)) for number in (0, 2, 3)]
+    sums = totals([info for info in infos if info], PLANNED, len(REFUSED))
+    manifest = {**record, "files": files, "totals": sums}
+    (broken / "manifest.json").write_bytes(record_bytes(manifest))
+    assert verify(broken) == [{"file": NAME, "what": "is missing"}]
+
+
+def test_a_run_whose_sums_do_not_hold_is_never_finished(
+    part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a shard counts, each task of the plan has one end."""
+    path = shutil.copytree(part, tmp_path / "run")
+    with open_run(path) as folder:
+        infos = folder.committed()
+        short = {**infos, 1: replace(infos[1], tasks=3, dead=0)}
+        monkeypatch.setattr(folder, "_infos", short)
+        with pytest.raises(CommitError, match=r"6 kept \+ 3 rejected \+ 2 dead of 12 tasks"):
+            folder.finish(2)
+    assert not (path / "manifest.json").exists()

@@ -31,8 +31,9 @@ def run(
 ) -> Run:
     """Run a pipeline file, or resume it when `out` already holds this run.
 
-    `out` is the run folder (default `runs/<name>`), `limit` bounds the number of tasks, and
-    `overrides` are `a.b=value` texts. Raises a subclass of `trajgen.errors.TrajgenError`.
+    `out` is the run folder (default `runs/<name>`) or an object store's URL such as
+    `s3://bucket/runs/x`, `limit` bounds the number of tasks, and `overrides` are `a.b=value`
+    texts. Raises a subclass of `trajgen.errors.TrajgenError`.
     """
     from trajgen.pipeline import run as run_pipeline
 
@@ -40,7 +41,8 @@ def run(
 
 
 def open(path: str | Path) -> Run:
-    """The run in folder `path`, finished or not. Raises InputError when there is none."""
+    """The run in the folder `path`, or below an object store's URL, finished or not. Raises
+    InputError when there is none."""
     from trajgen.review.run import Run
 
     return Run.open(path)

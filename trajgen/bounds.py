@@ -19,12 +19,12 @@ MAX_DEPTH = 24
 MAX_PROPERTIES = 200  # of one object
 MAX_CHOICES = 1000  # of an enum
 MAX_SCHEMAS = 100  # in anyOf, oneOf, allOf
-MAX_REPEATS = 1000  # in minLength, maxItems and the like: each may become a rule of its own
+MAX_REPEATS = 1000  # in minItems, maxProperties and the like
+MAX_GUIDED = 32  # characters: xgrammar takes about a second for each longer bound of a text
 MAX_EXPANSION = 20_000  # schemas, all references laid in
 _REFUSED = ("pattern", "patternProperties", "$ref", "$dynamicRef", "$recursiveRef")
-_REPEATS = frozenset(
-    f"{end}{what}" for end in ("min", "max") for what in ("Length", "Items", "Properties")
-)
+_REPEATS = frozenset(f"{end}{what}" for end in ("min", "max") for what in ("Items", "Properties"))
+_LENGTHS = ("minLength", "maxLength")
 _NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 _VALUES = ("enum", "const", "default", "examples", "required")
 
@@ -43,6 +43,24 @@ def out_of_bounds(schema: Json) -> str:
     if refused := sorted({key for one in inner for key in one} & set(_REFUSED)):
         return f"{', '.join(refused)} not accepted (can stall grammar compilers)"
     return next((problem for one in inner for problem in _too_many(one)), "")
+
+
+def guide(schema: Json) -> Json:
+    """`schema` as a grammar is made of it: long bounds of texts are left out. Whatever is then
+    written is held to `schema` itself."""
+    if isinstance(schema, list):
+        return [guide(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {}
+    for key, value in schema.items():
+        if key in _NAMED and isinstance(value, dict):
+            made[key] = {name: guide(item) for name, item in value.items()}
+        elif key in _VALUES:
+            made[key] = value
+        elif not (key in _LENGTHS and isinstance(value, int | float) and value > MAX_GUIDED):
+            made[key] = guide(value)
+    return made
 
 
 def depth(value: Json) -> int:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trajgen.errors import InputError
 from trajgen.importers import columns, hub, import_source, is_source
+from trajgen.importers.openai import normalised
 from trajgen.importers.opening import is_corpus, open_corpus
 from trajgen.importers.problem import Problem
 from trajgen.importers.rows import Corpus, corpus_at, files_in
 from trajgen.importers.rows import Row as Found
 from trajgen.loading import find
+from trajgen.objects import Place
 from trajgen.records import Domain, Trajectory
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[str, Problem | tuple[Trajectory, Domain]]
 OwnDomain: TypeAlias = Callable[[Trajectory], Domain]
-_CONVERSATIONS = {"messages", "conversations", "steps"}  # columns, one of which there has to be
 
 
 def rows(source: str, domain: Domain | None) -> Iterator[Row]:
@@ -41,7 +42,7 @@ def rows(source: str, domain: Domain | None) -> Iterator[Row]:
         path = find(source)
         lines = path / "trajectories.jsonl"
         if lines.is_file():
-            yield from _foreign(corpus_at(lines), domain or _of_folder(path))
+            yield from _foreign(corpus_at(lines, normalised), domain or _of_folder(path))
         else:
             yield from _of_files(path, domain)
 
@@ -90,7 +91,7 @@ def _of_run(folder: Path) -> OwnDomain:
     return of_seeds
 
 
-def run_seeds(folder: Path) -> SeedSet:
+def run_seeds(folder: Place) -> SeedSet:
     """The seeds that a run was made from. Raises InputError when they are gone."""
     from trajgen.run_record import existing_run, seed_sources
     from trajgen.seeds import load_seeds
@@ -105,7 +106,7 @@ def run_seeds(folder: Path) -> SeedSet:
         ) from error
 
 
-def _needs_domain(what: str, folder: Path) -> InputError:
+def _needs_domain(what: str, folder: Place) -> InputError:
     return InputError(what, str(folder), "Name the folder of its domain with --domain.")
 
 
@@ -152,7 +153,7 @@ def _files(path: Path) -> list[Path]:
 def _is_own(file: Path) -> bool:
     """Whether these are our own shards. Raises InputError for what holds no conversations."""
     found = columns.names(file)
-    if not found & _CONVERSATIONS:
+    if not found & columns.CONVERSATIONS:
         raise InputError(
             f"no column `messages` (found: {', '.join(sorted(found)[:12])})", str(file)
         )

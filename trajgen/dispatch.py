@@ -14,21 +14,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
-from trajgen.deadline import awaited_within
-from trajgen.errors import CommitError, EngineDead, InputError, MachineError
+from trajgen.errors import EngineDead, InputError, MachineError
+from trajgen.objects import Place
 from trajgen.records import Task, cut
 from trajgen.roll_call import believed
 from trajgen.shards import shard_path
 from trajgen.worker import Outcome, Report
+from trajgen.writes import written_aside
 
 EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
 CLOSE_LIMIT_S = 30.0  # for a worker to stop what it started
-COMMIT_LIMIT_S = 600.0  # after which the disk counts as hung
 FATAL_ALONE = 2  # deaths of the engine with only this task in play
 TIMEOUTS = 3  # tries of a task that does not end in time
 APART = 16  # struck tasks that are tried before one that was fatal alone is tried again
@@ -84,6 +83,7 @@ class Dispatch:
         self._alone: Counter[str] = Counter()
         self._timeouts: Counter[str] = Counter()
         self._lost_in_a_row = 0
+        self.trouble = self.death = ""  # what is wrong with an engine; why a task is dead
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
 
@@ -172,7 +172,7 @@ class Dispatch:
         outcomes, wrong = believed(report, live.tasks)
         for outcome in outcomes:
             if outcome.error != "engine":
-                self._lost_in_a_row = 0
+                self._lost_in_a_row, self.trouble = 0, ""
                 self._end(live.tasks.pop(outcome.task_id), outcome)
         await self._commit()
         if report.engine_dead or wrong:
@@ -182,14 +182,14 @@ class Dispatch:
         """Commit what is whole now, and wake the workers that wait for it."""
         async with self._committing:  # one at a time, whichever worker completes a shard
             while self.collector.whole:
-                await awaited_within(COMMIT_LIMIT_S, self._commit_next, hung(self._shard()))
+                await written_aside(self._next_shard(), self._commit_next)
         self._news.set()
 
     def _commit_next(self) -> None:
         self.collector.commit_next()
         self.changed(self)
 
-    def _shard(self) -> Path:
+    def _next_shard(self) -> Place:
         return shard_path(self.collector.folder.path, self.collector.next_shard)
 
     def _end(self, task: Task, outcome: Outcome) -> None:
@@ -206,6 +206,7 @@ class Dispatch:
             self.collector.add(task, Settled(outcome.row, outcome.fingerprint, outcome.sketch))
 
     def _bury(self, task: Task, error: str, message: str) -> None:
+        self.death = f"{error}: {message}"
         attempts = 1 + self._strikes[task.id] + max(0, self._timeouts[task.id] - 1)
         death = {
             "id": task.id,
@@ -219,6 +220,7 @@ class Dispatch:
     def _lost(self, live: Live, error: EngineDead) -> None:
         """Give the tasks of a lost worker back, with a strike each."""
         self._lost_in_a_row += 1
+        self.trouble = error.what
         lost = list(live.tasks.values())
         if self._lost_in_a_row > self.restarts * len(self.workers):
             raise MachineError(
@@ -271,12 +273,3 @@ class Dispatch:
     def _room(self) -> bool:
         first_open = self.collector.next_shard * self.collector.shard_rows
         return self._next is not None and self._next.index < first_open + self.window
-
-
-def hung(path: Path) -> CommitError:
-    """The error of a disk that does not answer."""
-    return CommitError(
-        f"not written within {COMMIT_LIMIT_S:g} s: the disk does not answer",
-        str(path),
-        "Committed shards are safe; mend the disk and run the same command again.",
-    )

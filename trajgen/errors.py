@@ -8,6 +8,7 @@ dead task with an error type, and the run goes on. What follows is everything el
       CheckFailed     the work is done, but a stated threshold or check failed              exit 1
       MachineError    disk, GPU, endpoint or engine failed; nothing is wrong with the input exit 3
         CommitError   a shard could not be written; the run stops, what is committed stays
+          Conflict    an object store holds another version than the writer has seen
         RunLocked     another driver holds this run folder
       RolloutError    stays inside a run, told apart by type, never by text
         RequestError  this task cannot run as it is: dead, with the reason kept
@@ -62,6 +63,10 @@ class MachineError(TrajgenError):
 
 class CommitError(MachineError):
     """A result could not be written; committed shards stay as they are."""
+
+
+class Conflict(CommitError):
+    """An object store holds another version of an object than the writer has seen."""
 
 
 class RunLocked(MachineError):

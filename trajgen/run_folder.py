@@ -1,4 +1,5 @@
-"""A run on disk: opened or resumed by one driver, committed shard by shard, finished once.
+"""A run on disk or in an object store: one driver opens or resumes it, commits it shard by
+shard, and finishes it once.
 
     run.json  plan.parquet  quarantine.jsonl     before the first shard
     rejects/  dead/  then  shards/               one commit a shard
@@ -17,36 +18,39 @@ ended are moved to logs/surplus/: paid for, kept, and part of nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from trajgen import shards
 from trajgen.card import card
-from trajgen.durable import TEMPORARY, disk_errors, move, place, place_bytes, sha256_of, sync_folder
+from trajgen.durable import disk_errors, make_ready, place, place_bytes, sha256_of
 from trajgen.errors import CommitError
 from trajgen.ids import canonical
+from trajgen.lease import Lease
 from trajgen.lock import DriverLock
+from trajgen.objects import ObjectPath, Place, side_by_side
 from trajgen.plan_file import plan_path, plan_slot, plan_slots, plan_tasks, write_plan
 from trajgen.records import Task
 from trajgen.run_record import (
     FIDELITY,
     manifest,
+    n_shards,
     quarantined,
     read_manifest,
     read_record,
     read_run,
     record_bytes,
     refuse_other,
+    refuse_unequal,
     shard_rows,
     totals,
 )
 from trajgen.sealed import sealed_sha256
-from trajgen.shards import ShardInfo, ShardResult, dead_path, rejects_path, shard_path
-from trajgen.status import read_usage, status, write_usage
-from trajgen.verify import misplaced, shard_problems, verify
+from trajgen.set_aside import file_aside, shard_aside
+from trajgen.shards import ShardInfo, ShardResult
+from trajgen.status import next_session, status, write_usage
+from trajgen.verify import misplaced, shard_problems, strays, verify
 from trajgen.writes import Writes
 
 __all__ = ["RunFolder", "plan_tasks", "status", "verify"]
@@ -58,10 +62,10 @@ _STATIC = ("plan.parquet", "quarantine.jsonl")
 class RunFolder:
     """One run's folder. `run` is what run.json holds; use as a context, or `close`."""
 
-    def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
+    def __init__(self, path: Place, run: Mapping[str, Any]) -> None:
         self.path = path
         self.run = dict(run)
-        self._lock: DriverLock | None = None
+        self._lock: DriverLock | Lease | None = None
         self._infos: dict[int, ShardInfo] | None = None
         self._session = 0
         self._writes = Writes(str(path))
@@ -69,7 +73,7 @@ class RunFolder:
     @classmethod
     def create_or_open(
         cls,
-        path: Path,
+        path: Place,
         run: Mapping[str, Any],
         plan: Iterable[Task],
         quarantine: Iterable[Mapping[str, Any]],
@@ -107,7 +111,8 @@ class RunFolder:
         """Every sound committed shard by number, in order, gaps included.
 
         Reads every byte once against the seals and digests, and parses no rows. A damaged
-        shard, or one that is none of the plan's, is moved to corrupt/ and owed again.
+        shard is moved to corrupt/ and owed again. Files that are none of the plan's are moved
+        there too: a reader of the folder would take them for rows.
         """
         present = shards.shard_numbers(self.path)
         wanted = set(present)
@@ -116,15 +121,21 @@ class RunFolder:
             for slot in plan_slots(self.path, shard_rows(self.run))
             if slot.number in wanted
         }
-        with ThreadPoolExecutor(4) as pool:
-            found = pool.map(
-                lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]), present
-            )
-            checked = dict(zip(present, found, strict=True))
+        found = side_by_side(
+            self.path,
+            lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]),
+            present,
+        )
+        checked = dict(zip(present, found, strict=True))
         self._infos = {n: info for n, (info, bad) in checked.items() if info and not bad}
         for number in present:
             if number not in self._infos:
-                self._set_aside(number)
+                self._reopen()
+                shard_aside(self.path, number, self.path / "corrupt")
+        for path in list(strays(self.path, self._infos, n_shards(self.run))):
+            if path.parent != self.path:
+                self._reopen()
+                file_aside(path, self.path / "corrupt")
         return dict(self._infos)
 
     def commit(
@@ -163,8 +174,7 @@ class RunFolder:
         chosen = [infos[n] for n in range(last_shard + 1)]
         self._infos = {info.number: info for info in chosen}
         sums = totals(chosen, self.run["planned"], quarantined(self.path))
-        if sums["done"] != sums["kept"] + sums["rejected"] + sums["dead"]:
-            raise CommitError("the sums do not hold", str(self.path))
+        refuse_unequal(sums, min(self.run["planned"], (last_shard + 1) * shard_rows(self.run)))
         measured = (read_record(self.path / FIDELITY) or {}).get("figures")
         for name, data in found.items():
             self._put(name, data)
@@ -180,12 +190,19 @@ class RunFolder:
         if self._lock is None:
             return
         with self._writes.turn():
-            if not self._session:
-                before = (entry["session"] for entry in read_usage(self.path))
-                self._session = max(before, default=0) + 1
-            entry = {"session": self._session, "seconds": round(seconds, 3)}
-            used = {"prompt": prompt, "cached": cached, "generated": generated}
-            write_usage(self.path, entry | used)
+            self._session = self._session or next_session(self.path)
+            entry = {"session": self._session, "seconds": round(seconds, 3), "prompt": prompt}
+            write_usage(self.path, entry | {"cached": cached, "generated": generated})
+
+    def check(self) -> None:
+        """Raise RunLocked when another driver may work here by now."""
+        if isinstance(self._lock, Lease):
+            self._lock.check()
+
+    def hurry(self) -> None:
+        """The driver has to stop: an object store is waited for HURRY_S more."""
+        if isinstance(self._lock, Lease):
+            self._lock.hurry()
 
     def close(self) -> None:
         """Let another driver work here; where a write of ours hangs, once that is over."""
@@ -213,7 +230,11 @@ class RunFolder:
         return there is not None
 
     def _own(self) -> None:
-        if self._lock is None:
+        if self._lock is not None:
+            return
+        if isinstance(self.path, ObjectPath):
+            self._lock = Lease(self.path)
+        else:
             self._lock = DriverLock(self.path / "logs" / "driver.lock")
 
     def _prepare(
@@ -225,17 +246,11 @@ class RunFolder:
         """Write what is missing before the first shard. Needs the lock."""
         if not self._claim(run):
             place_bytes(self.path / "run.json", record_bytes(run))
-        with disk_errors(self.path / "shards"):
-            for name in _PARTS:
-                (self.path / name).mkdir(exist_ok=True)
-            for folder in (self.path, *map(self.path.joinpath, (*_PARTS, "logs"))):
-                for leftover in folder.glob(f"{TEMPORARY}*"):
-                    leftover.unlink()
-            sync_folder(self.path)
-            sync_folder(self.path.parent)
+        if not isinstance(self.path, ObjectPath):
+            make_ready(self.path, (*_PARTS, "logs"))
         for name in self._damaged_static():
             self._reopen()
-            move(self.path / name, self.path / "corrupt" / name)
+            file_aside(self.path / name, self.path / "corrupt")
         if not plan_path(self.path).exists():
             write_plan(self.path, plan, self.run["planned"], shard_rows(self.run))
         if not (self.path / "quarantine.jsonl").exists():
@@ -257,21 +272,11 @@ class RunFolder:
             if not path.exists() or sha256_of(path) != record["files"][name]["sha256"]
         ]
 
-    def _set_aside(self, number: int) -> None:
-        """Move a shard's files to corrupt/, the kept rows first: that undoes the commit."""
-        self._reopen()
-        self._move_shard(number, self.path / "corrupt")
-
     def _retire_beyond(self, last_shard: int) -> None:
         for number in shards.shard_numbers(self.path, sides=True):
             if number > last_shard:
                 self._reopen()
-                self._move_shard(number, self.path / "logs" / "surplus")
-
-    def _move_shard(self, number: int, target: Path) -> None:
-        move(shard_path(self.path, number), target / shard_path(self.path, number).name)
-        for path in (rejects_path(self.path, number), dead_path(self.path, number)):
-            move(path, target / f"{path.parent.name}-{path.name}")
+                shard_aside(self.path, number, self.path / "logs" / "surplus")
 
     def _reopen(self) -> None:
         """A finished run that has to change is unfinished first."""

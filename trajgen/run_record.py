@@ -18,8 +18,10 @@ from typing import Any
 from trajgen.config import UNDECISIVE
 from trajgen.config.engine import PLACEMENT
 from trajgen.durable import TEMPORARY, sha256_of
-from trajgen.errors import InputError
+from trajgen.errors import CommitError, InputError
 from trajgen.ids import digest
+from trajgen.lease import CLOCK, LEASE
+from trajgen.objects import Place, sizes_in
 from trajgen.pipeline_file import expand
 from trajgen.records import SCHEMA_VERSION
 from trajgen.shards import ShardInfo, dead_path, is_shard_file, rejects_path, shard_path
@@ -31,6 +33,7 @@ REPORT = "report.html"  # made from the rest, so in no manifest
 _STATIC = ("run.json", "README.md", "plan.parquet", "quarantine.jsonl")
 _PARTS = ("shards", "rejects", "dead", "logs")
 _SHOWN = 80
+_LEFT_OVER = ("driver.lock", LEASE, CLOCK)  # in logs/, of a driver that died before run.json
 
 
 def record_bytes(data: Mapping[str, Any]) -> bytes:
@@ -39,7 +42,7 @@ def record_bytes(data: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
+def read_record(path: Place) -> dict[str, Any] | None:
     """What `record_bytes` wrote, or None when the file is missing or damaged."""
     try:
         data = json.loads(path.read_bytes())
@@ -49,14 +52,14 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return data if sha256 == digest(data) else None
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Place) -> dict[str, Any] | None:
     """What the manifest of a run holds, or None when it is missing, damaged or names anything
     but files of a run: somebody else may have written it, and its names become paths."""
     record = read_record(folder / "manifest.json")
     return record if record is not None and _is_manifest(record) else None
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
+def read_run(folder: Place) -> dict[str, Any] | None:
     """The run of a folder, or None when a run may begin there.
 
     Raises InputError when the folder holds something else, run.json is damaged, or a part of
@@ -71,7 +74,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
                 "is damaged", str(path), "Put back a copy of it, or name another folder with --out."
             )
         return run
-    if folder.exists() and not (folder.is_dir() and _is_ours(folder)):
+    if not _is_ours(folder):
         raise InputError(
             "holds files but no run.json, so it is no run of ours",
             str(folder),
@@ -80,9 +83,11 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def refuse_links(folder: Path) -> None:
+def refuse_links(folder: Place) -> None:
     """Raise InputError when anything of a run folder is a link, a device or a pipe: what is
     written to it would land elsewhere, what is read might never end."""
+    if not isinstance(folder, Path):
+        return  # objects are none of these
     for part in (folder, *(folder / name for name in _PARTS)):
         if not part.is_dir():
             continue
@@ -97,7 +102,7 @@ def refuse_links(folder: Path) -> None:
                     )
 
 
-def existing_run(folder: Path) -> dict[str, Any]:
+def existing_run(folder: Place) -> dict[str, Any]:
     """The run of a folder. Raises InputError when there is none."""
     run = read_run(folder)
     if run is None:
@@ -105,7 +110,7 @@ def existing_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def refuse_other(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def refuse_other(folder: Place, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Raise InputError with what differs, unless both are the same run by their digests."""
     if old["digest"] == new["digest"]:
         return
@@ -134,15 +139,28 @@ def shard_rows(run: Mapping[str, Any]) -> int:
     return int(run["pipeline"]["shards"]["rows"])
 
 
+def n_shards(run: Mapping[str, Any]) -> int:
+    """Shards of the whole plan."""
+    return -(-int(run["planned"]) // shard_rows(run))
+
+
+def refuse_unequal(sums: Mapping[str, Any], tasks: int) -> None:
+    """Raise CommitError unless each of the plan's first `tasks` tasks has one end."""
+    ends = {name: sums[name] for name in ("kept", "rejected", "dead")}
+    if sums["done"] != tasks or sum(ends.values()) != tasks:
+        told = " + ".join(f"{count} {name}" for name, count in ends.items())
+        raise CommitError(f"the sums do not hold: {told} of {tasks} tasks", "manifest.json")
+
+
 def seed_sources(run: Mapping[str, Any]) -> tuple[str, ...]:
     """Where the seeds of a run are, variables laid in. Raises InputError for one not set here."""
     return tuple(expand(list(run["pipeline"].get("seeds", ())), "run.json"))
 
 
-def quarantined(folder: Path) -> int:
+def quarantined(folder: Place) -> int:
     """Refused seed lines of a run."""
     try:
-        with open(folder / "quarantine.jsonl", "rb") as file:
+        with (folder / "quarantine.jsonl").open("rb") as file:
             return sum(1 for _ in file)
     except FileNotFoundError:
         return 0
@@ -173,25 +191,30 @@ def totals(infos: Iterable[ShardInfo], planned: int, refused: int) -> dict[str, 
 
 
 def manifest(
-    folder: Path, run: Mapping[str, Any], infos: Sequence[ShardInfo], sums: Mapping[str, Any]
+    folder: Place, run: Mapping[str, Any], infos: Sequence[ShardInfo], sums: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The content of manifest.json; the sha256 of shard files are those of their commits."""
+    """The content of manifest.json; the sha256 of shard files are those of their commits.
+    Raises CommitError when one of the files is gone."""
+    top, *parts = map(sizes_in, (folder, *(folder / name for name in _PARTS)))
+    sizes = dict(zip(_PARTS, parts, strict=True))
     files = {
-        "run.json": _entry(folder / "run.json"),
-        "README.md": _entry(folder / "README.md"),
-        "plan.parquet": _entry(folder / "plan.parquet", run["planned"]),
-        "quarantine.jsonl": _entry(folder / "quarantine.jsonl", sums["quarantined"]),
+        "run.json": _entry(folder, "run.json", top),
+        "README.md": _entry(folder, "README.md", top),
+        "plan.parquet": _entry(folder, "plan.parquet", top, run["planned"]),
+        "quarantine.jsonl": _entry(folder, "quarantine.jsonl", top, sums["quarantined"]),
     }
-    for name in (FIDELITY, EXPLORE):
-        if (folder / name).exists():
-            files[name] = _entry(folder / name)
+    files |= {name: _entry(folder, name, top) for name in (FIDELITY, EXPLORE) if name in top}
     for info in infos:
         for path, rows, sha256 in (
             (shard_path(folder, info.number), info.kept, info.sha256),
             (rejects_path(folder, info.number), info.rejected, info.rejects_sha256),
             (dead_path(folder, info.number), info.dead, info.dead_sha256),
         ):
-            files[path.relative_to(folder).as_posix()] = _entry(path, rows, sha256)
+            files[f"{path.parent.name}/{path.name}"] = {
+                "sha256": sha256,
+                "bytes": _size(path, sizes[path.parent.name]),
+                "rows": rows,
+            }
     return {
         "complete": True,
         **{key: run[key] for key in ("name", "run_id", "digest")},
@@ -201,9 +224,17 @@ def manifest(
     }
 
 
-def _entry(path: Path, rows: int | None = None, sha256: str = "") -> dict[str, Any]:
-    entry = {"sha256": sha256 or sha256_of(path), "bytes": path.stat().st_size}
+def _entry(
+    folder: Place, name: str, sizes: Mapping[str, int], rows: int | None = None
+) -> dict[str, Any]:
+    entry = {"sha256": sha256_of(folder / name), "bytes": _size(folder / name, sizes)}
     return entry if rows is None else {**entry, "rows": rows}
+
+
+def _size(path: Place, sizes: Mapping[str, int]) -> int:
+    if path.name not in sizes:
+        raise CommitError("is gone", str(path))
+    return sizes[path.name]
 
 
 def _is_run(record: Mapping[str, Any]) -> bool:
@@ -231,11 +262,13 @@ def _is_file_of_a_run(name: str) -> bool:
     return name in (*_STATIC, FIDELITY, EXPLORE) or is_shard_file(name)
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_ours(folder: Place) -> bool:
     """Whether a folder without run.json is only what a run leaves that died at once."""
+    if isinstance(folder, Path) and not folder.is_dir():
+        return not folder.exists()
     for path in folder.iterdir():
         if path.name == "logs" and path.is_dir():
-            if any(log.name != "driver.lock" for log in path.iterdir()):
+            if any(log.name not in _LEFT_OVER for log in path.iterdir()):
                 return False
         elif not path.name.startswith(TEMPORARY):
             return False

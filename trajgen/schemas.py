@@ -16,7 +16,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from trajgen.bounds import MAX_ALL_CHARS, depth, out_of_bounds
+from trajgen.bounds import MAX_ALL_CHARS, depth, guide, out_of_bounds
 from trajgen.effects import OPS
 from trajgen.goals import CONDITIONS
 from trajgen.ids import canonical
@@ -133,8 +133,8 @@ def scenario(may_change_state: bool, may_state_goal: bool, guide: bool) -> dict[
 def action(tools: Iterable[Tool]) -> dict[str, Json]:
     """The agent's turn: what it says and the calls it makes, each under its tool's schema."""
     calls = [
-        _object(name={"const": tool["function"]["name"]}, arguments=tool["function"]["parameters"])
-        for tool in tools
+        _object(name={"const": function["name"]}, arguments=guide(function["parameters"]))
+        for function in (tool["function"] for tool in tools)
     ]
     items: Json = {"anyOf": calls} if len(calls) > 1 else calls[0] if calls else {}
     most = MAX_CALLS if calls else 0

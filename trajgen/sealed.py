@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trajgen.errors import CommitError
+from trajgen.objects import Place, Source, readable
 from trajgen.records import SCHEMA_VERSION
 
 VERSION: dict[str | bytes, str | bytes] = {"trajgen.schema_version": SCHEMA_VERSION}
@@ -49,12 +49,12 @@ def write_parquet(
     _fill_seal(file)
 
 
-def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
+def open_parquet(source: Source, schema: pa.Schema) -> pq.ParquetFile:
     """A Parquet file of exactly this schema and version, to be read with checksums.
 
     Raises OSError or pyarrow's errors when unreadable, ValueError for another schema.
     """
-    file = pq.ParquetFile(path, page_checksum_verification=True)
+    file = pq.ParquetFile(readable(source), page_checksum_verification=True)
     found, version = file.schema_arrow, (file.metadata.metadata or {})
     if not found.remove_metadata().equals(schema.remove_metadata(), check_metadata=True):
         file.close()
@@ -65,25 +65,25 @@ def open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetFile:
     return file
 
 
-def check_parquet(schema: pa.Schema, rows: int) -> Callable[[Path], None]:
-    """A check for `place`: the closed file has this schema and this many rows."""
+def check_parquet(schema: pa.Schema, rows: int) -> Callable[[Source], None]:
+    """A check for `place`: what was made has this schema and this many rows."""
 
-    def check(path: Path) -> None:
+    def check(source: Source) -> None:
         try:
-            with open_parquet(path, schema) as file:
+            with open_parquet(source, schema) as file:
                 found = file.metadata.num_rows
         except (pa.ArrowException, ValueError) as error:
-            raise CommitError(f"what was written cannot be read ({error})", str(path)) from error
+            raise CommitError(f"what was written cannot be read ({error})", str(source)) from error
         if found != rows:
-            raise CommitError(f"{found} rows were written instead of {rows}", str(path))
+            raise CommitError(f"{found} rows were written instead of {rows}", str(source))
 
     return check
 
 
-def sealed_sha256(path: Path) -> str | None:
+def sealed_sha256(path: Place) -> str | None:
     """sha256 of a sealed Parquet file, or None when it is damaged, cut off or unreadable."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             at = _seal_at(file)
             file.seek(at)
             found = file.read(len(_BLANK))

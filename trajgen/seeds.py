@@ -124,13 +124,15 @@ def check_imported(
 ) -> tuple[Domain, list[Seed], list[dict[str, Json]]]:
     """Imported seeds under the same checks as a folder's."""
     refuse_unsafe(domain, source)
-    good, bad = [], list(refused)
+    good: dict[str, Seed] = {}
+    bad = list(refused)
     for number, seed in enumerate(seeds, 1):
-        if problem := seed_problem(seed, domain):
+        problem = "copies one before it" if seed.id in good else seed_problem(seed, domain)
+        if problem:
             bad.append(_refused(source, number, problem))
         else:
-            good.append(seed)
-    return domain, good, bad
+            good[seed.id] = seed
+    return domain, list(good.values()), bad
 
 
 def load_lines(
@@ -142,7 +144,7 @@ def load_lines(
     first_line: dict[str, int] = {}
     for number, line in _lines(path):
         seed, problem = _parse_line(line, domain)
-        if seed is not None:
+        if seed is not None and not problem:
             copy_of = first_line.setdefault(fingerprint(seed.messages), number)
             if copy_of != number:
                 problem = f"copies line {copy_of}"

@@ -16,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 from trajgen.durable import place
 from trajgen.errors import CommitError, MachineError
 from trajgen.ids import canonical, digest
+from trajgen.objects import Place, readable
 from trajgen.sealed import VERSION, check_parquet, open_parquet, write_parquet
 
 Row = dict[str, Any]
@@ -62,17 +62,17 @@ _NAMES = {
 }
 
 
-def shard_path(folder: Path, number: int) -> Path:
+def shard_path(folder: Place, number: int) -> Place:
     """The kept rows of shard `number`."""
     return folder / "shards" / f"train-{number:05d}.parquet"
 
 
-def rejects_path(folder: Path, number: int) -> Path:
+def rejects_path(folder: Place, number: int) -> Place:
     """The rejected rows of shard `number`."""
     return folder / "rejects" / f"{number:05d}.parquet"
 
 
-def dead_path(folder: Path, number: int) -> Path:
+def dead_path(folder: Place, number: int) -> Place:
     """The tasks of shard `number` that could not be run."""
     return folder / "dead" / f"{number:05d}.jsonl"
 
@@ -83,7 +83,7 @@ def is_shard_file(name: str) -> bool:
     return part in _NAMES and _NAMES[part].fullmatch(file) is not None
 
 
-def shard_numbers(folder: Path, sides: bool = False) -> list[int]:
+def shard_numbers(folder: Place, sides: bool = False) -> list[int]:
     """The numbers of the shards that are there by name, in order; with `sides`, those of
     which there is any file."""
     parts = ("shards", "rejects", "dead") if sides else ("shards",)
@@ -187,7 +187,7 @@ def counted(values: Iterable[str]) -> dict[str, int]:
 
 
 def commit(
-    folder: Path,
+    folder: Place,
     result: ShardResult,
     fingerprints: Sequence[str] = (),
     run: str = "",
@@ -208,19 +208,20 @@ def commit(
     info = describe(result, fingerprints, run, (rejects_sha256, dead_sha256), sketches)
     stored = asdict(info)
     stored.pop("sha256")
-    return replace(info, sha256=_place_rows(target, kept, {_INFO: json.dumps(stored)}))
+    sha256 = _place_rows(target, kept, {_INFO: json.dumps(stored)}, once=True)
+    return replace(info, sha256=sha256)
 
 
-def read_info(path: Path) -> ShardInfo | None:
+def read_info(path: Place) -> ShardInfo | None:
     """What a shard's footer says, or None when it cannot be read. Reads no rows."""
     try:
-        stored = json.loads((pq.read_metadata(path).metadata or {})[_INFO.encode()])
+        stored = json.loads((pq.read_metadata(readable(path)).metadata or {})[_INFO.encode()])
         return ShardInfo(**{f.name: stored[f.name] for f in fields(ShardInfo) if f.name in stored})
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(path: Place, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """The rows of a shard or rejects file, one by one; nested columns as lists of JSON text.
 
     Page checksums are verified. Raises MachineError when the file is damaged or has
@@ -238,7 +239,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]
         ) from error
 
 
-def to_table(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
+def to_table(rows: Sequence[Mapping[str, Any]], path: Place) -> pa.Table:
     """Rows as an Arrow table of SCHEMA; half surrogate pairs become question marks.
 
     Raises CommitError naming `path` when a column is missing, null or of another type.
@@ -253,11 +254,12 @@ def to_table(rows: Sequence[Mapping[str, Any]], path: Path) -> pa.Table:
         raise CommitError(f"a row does not fit the schema ({error!r})", str(path)) from error
 
 
-def _place_rows(path: Path, table: pa.Table, info: Mapping[str, str]) -> str:
+def _place_rows(path: Place, table: pa.Table, info: Mapping[str, str], once: bool = False) -> str:
     return place(
         path,
         lambda file: write_parquet(file, SCHEMA, [table], info),
         check_parquet(SCHEMA, table.num_rows),
+        once,
     )
 
 

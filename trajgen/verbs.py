@@ -9,11 +9,15 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, redirect_stdout
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import user_path
+
+if TYPE_CHECKING:
+    from trajgen.records import Trajectory
 
 Arguments = argparse.Namespace
 EXPORT_PROCESSES = 8  # at most; each holds a part of the run and, maybe, a tokenizer
@@ -39,8 +43,7 @@ def preview(arguments: Arguments) -> None:
     _refuse_none(arguments.n)
     with _chatter_on_stderr():
         found = preview(arguments.pipeline, arguments.n, arguments.set, say)
-    for trajectory in found:
-        _show_one(trajectory)
+    _show(found)
 
 
 def plan(arguments: Arguments) -> None:
@@ -135,17 +138,19 @@ def seeds_import(arguments: Arguments) -> None:
 
 
 def status(arguments: Arguments) -> None:
-    from trajgen.review.summary import status_lines
+    from trajgen.objects import place_of
+    from trajgen.review.summary import now
     from trajgen.status import status
 
-    now = status(user_path(arguments.run))
-    _print(json.dumps(now) if arguments.json else status_lines(now))
+    folder = place_of(arguments.run)
+    _print(json.dumps(status(folder)) if arguments.json else now(folder))
 
 
 def verify(arguments: Arguments) -> None:
+    from trajgen.objects import place_of
     from trajgen.verify import verify
 
-    problems = verify(user_path(arguments.run))
+    problems = verify(place_of(arguments.run))
     if arguments.json:
         _print(json.dumps({"ok": not problems, "problems": problems}))
     else:
@@ -166,13 +171,11 @@ def show(arguments: Arguments) -> None:
     _refuse_none(arguments.n)
     run = Run.open(arguments.run)
     if arguments.id is not None:
-        return _show_one(run.find(arguments.id))
+        return _show([run.find(arguments.id)])
     found = run.sample(arguments.n, rejected=arguments.rejected, reason=arguments.reason)
     if not found:
         say("trajgen: there is no such trajectory in this run yet; try --rejected")
-    for trajectory in found:
-        _show_one(trajectory)
-    return None
+    return _show(found)
 
 
 def report(arguments: Arguments) -> None:
@@ -259,15 +262,14 @@ def _refuse_none(n: int) -> None:
         raise InputError("-n must be at least 1")
 
 
-def _show_one(trajectory: Any) -> None:
+def _show(trajectories: Iterable[Trajectory]) -> None:
+    """One conversation after the other, on a terminal through the pager."""
     from rich.console import Console
 
-    from trajgen.review.terminal import render
+    from trajgen.review.pager import paged
+    from trajgen.review.terminal import pages
 
-    console = Console()
-    with console.capture() as shown:  # rich itself would end the process at a closed pipe
-        console.print(render(trajectory))
-    _write(sys.stdout, shown.get().rstrip("\n"))
+    paged(pages(trajectories, Console()), sys.stdout)
 
 
 def _listed(value: Any) -> str:

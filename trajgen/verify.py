@@ -7,13 +7,13 @@ footers and the plan. A running run may be verified; files that it writes are no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import CommitError, InputError, MachineError
+from trajgen.objects import Place
 from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
     EXPLORE,
@@ -21,6 +21,7 @@ from trajgen.run_record import (
     REPORT,
     REVIEWS,
     existing_run,
+    n_shards,
     quarantined,
     read_manifest,
     refuse_links,
@@ -48,7 +49,7 @@ _OWN = (
 )
 
 
-def verify(folder: Path) -> list[Problem]:
+def verify(folder: Place) -> list[Problem]:
     """Every problem as `{"file", "what"}`, `file` relative to the run folder; [] when sound.
 
     Raises InputError when `folder` holds no run.
@@ -70,12 +71,13 @@ def verify(folder: Path) -> list[Problem]:
             problems += found or (deep_problems(folder, slot, info) if info else [])
             if info:
                 infos[slot.number] = info
-    problems += _strays(folder, infos, -(-run["planned"] // shard_rows(run)))
+    for path in strays(folder, infos, n_shards(run)):
+        problems.append(_problem(_name(folder, path), "is no file of this run"))
     return [*problems, *_manifest(folder, run, infos)]
 
 
 def shard_problems(
-    folder: Path, number: int, slot: Slot | None, run: str
+    folder: Place, number: int, slot: Slot | None, run: str
 ) -> tuple[ShardInfo | None, list[Problem]]:
     """A shard's info with its sha256, and what its bytes, footer and side files get wrong.
 
@@ -102,7 +104,7 @@ def shard_problems(
     return replace(info, sha256=sha256), problems
 
 
-def deep_problems(folder: Path, slot: Slot, info: ShardInfo) -> list[Problem]:
+def deep_problems(folder: Place, slot: Slot, info: ShardInfo) -> list[Problem]:
     """What the rows of a shard get wrong: schema, ids, order, sums."""
     number, name = slot.number, _name(folder, shard_path(folder, slot.number))
     try:
@@ -130,7 +132,7 @@ def misplaced(result: ShardResult, slot: Slot | None) -> list[str]:
     return []
 
 
-def _plan(folder: Path, run: dict[str, Any]) -> Iterator[Problem]:
+def _plan(folder: Place, run: dict[str, Any]) -> Iterator[Problem]:
     if sealed_sha256(plan_path(folder)) is None:
         yield _problem("plan.parquet", "is missing, damaged or cut off")
         return
@@ -147,7 +149,7 @@ def _plan(folder: Path, run: dict[str, Any]) -> Iterator[Problem]:
         yield _problem("plan.parquet", "holds a task twice")
 
 
-def _quarantine(folder: Path) -> Iterator[Problem]:
+def _quarantine(folder: Place) -> Iterator[Problem]:
     try:
         for line in (folder / "quarantine.jsonl").read_bytes().splitlines():
             json.loads(line)
@@ -157,34 +159,36 @@ def _quarantine(folder: Path) -> Iterator[Problem]:
         yield _problem("quarantine.jsonl", f"is damaged ({error})")
 
 
-def _reviews(folder: Path) -> Iterator[Problem]:
+def _reviews(folder: Place) -> Iterator[Problem]:
     if (folder / REVIEWS).exists() and sealed_sha256(folder / REVIEWS) is None:
         yield _problem(REVIEWS, "is damaged or cut off")
 
 
-def _seals(folder: Path) -> Iterator[Problem]:
+def _seals(folder: Place) -> Iterator[Problem]:
     for number in shard_numbers(folder):
         if sealed_sha256(shard_path(folder, number)) is None:
             yield _problem(_name(folder, shard_path(folder, number)), "is damaged or cut off")
 
 
-def _strays(folder: Path, infos: dict[int, ShardInfo], shards: int) -> Iterator[Problem]:
-    """Files that are none of this run. Side files of a shard that is still owed are."""
+def strays(folder: Place, sound: Collection[int], shards: int) -> Iterator[Place]:
+    """Files that are none of this run, whose plan has `shards` shards, `sound` ones committed.
+    Side files of a shard that is still owed are its own."""
     complete = (folder / "manifest.json").exists()
-    numbers = infos if complete else range(shards)
+    numbers = sound if complete else range(shards)
     known = {folder / name for name in _OWN} | {shard_path(folder, n) for n in range(shards)}
     known |= {path(folder, n) for n in numbers for path in (rejects_path, dead_path)}
     for place in (folder, folder / "shards", folder / "rejects", folder / "dead"):
-        for path in sorted(place.glob("*")):
-            if path.is_file() and path not in known and not _is_underway(path, complete):
-                yield _problem(_name(folder, path), "is no file of this run")
+        found: Iterator[Place] = place.glob("*")
+        for path in sorted(found, key=str):
+            if path not in known and path.is_file() and not _is_underway(path, complete):
+                yield path
 
 
-def _is_underway(path: Path, complete: bool) -> bool:
+def _is_underway(path: Place, complete: bool) -> bool:
     return path.name.startswith(TEMPORARY) and not complete
 
 
-def _manifest(folder: Path, run: dict[str, Any], infos: dict[int, ShardInfo]) -> Iterator[Problem]:
+def _manifest(folder: Place, run: dict[str, Any], infos: dict[int, ShardInfo]) -> Iterator[Problem]:
     if not (folder / "manifest.json").exists():
         return
     manifest = read_manifest(folder)
@@ -199,12 +203,14 @@ def _manifest(folder: Path, run: dict[str, Any], infos: dict[int, ShardInfo]) ->
         name = _name(folder, shard_path(folder, number))
         if name not in manifest["files"]:
             yield _problem(name, "is not in the manifest")
+    for number in set(range(max(infos, default=-1))) - infos.keys():
+        yield _problem(_name(folder, shard_path(folder, number)), "is missing")
     ordered = [infos[number] for number in sorted(infos)]
     if manifest["totals"] != totals(ordered, run["planned"], quarantined(folder)):
         yield _problem("manifest.json", "its totals are not the sums of the shards")
 
 
-def _other_bytes(folder: Path, path: Path, sha256: str, where: str) -> Iterator[Problem]:
+def _other_bytes(folder: Place, path: Place, sha256: str, where: str) -> Iterator[Problem]:
     try:
         if sha256_of(path) != sha256:
             yield _problem(_name(folder, path), f"is not the file {where}: its sha256 differs")
@@ -216,8 +222,8 @@ def _sides(info: ShardInfo) -> tuple[str, str]:
     return info.rejects_sha256, info.dead_sha256
 
 
-def _name(folder: Path, path: Path) -> str:
-    return path.relative_to(folder).as_posix()
+def _name(folder: Place, path: Place) -> str:
+    return path.name if path.parent == folder else f"{path.parent.name}/{path.name}"
 
 
 def _problem(file: str, what: str) -> Problem:

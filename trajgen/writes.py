@@ -1,4 +1,4 @@
-"""Who may write in a run folder now: one thread at a time, and none after the end.
+"""Who may write in a run folder now: one thread at a time, in limited time, none after the end.
 
 Crash rule: a write that hangs may still be done later, so what guards the folder is let go
 only when it is over. A process that ends takes both with it.
@@ -9,10 +9,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from trajgen.deadline import awaited_within, done_within
 from trajgen.errors import CommitError
+from trajgen.objects import Place
 
+LIMIT_S = 600.0  # of one commit: after that the disk counts as hung
 END_S = 2.0  # that the end waits for a write under way
+T = TypeVar("T")
+
+
+def written(path: Place, write: Callable[[], T]) -> T:
+    """What `write` gives. Raises CommitError naming `path` where the disk does not answer."""
+    return done_within(LIMIT_S, write, _hung(path))
+
+
+async def written_aside(path: Place, write: Callable[[], T]) -> T:
+    """`written`, beside an event loop."""
+    return await awaited_within(LIMIT_S, write, _hung(path))
+
+
+def _hung(path: Place) -> CommitError:
+    return CommitError(
+        f"not written within {LIMIT_S:g} s: the disk does not answer",
+        str(path),
+        "Committed shards are safe; mend the disk and run the same command again.",
+    )
 
 
 class Writes:

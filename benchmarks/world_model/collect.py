@@ -49,4 +49,5 @@ def shipped(recipe: Path, figures: Path, begun: dict[str, Any] | None = None) ->
 
 
 def _step(name: str, last: int) -> int:
-    return {"untaught": 0, "result": last}.get(name) or int(name.rpartition("-")[2] or 0)
+    known = {"untaught": 0, "result": last}
+    return known[name] if name in known else int(name.removeprefix("step-"))

@@ -42,11 +42,16 @@ def _curve(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
         shares = [c[right] / c["n"] if c["n"] else None for c in counts]
         seen = [point["seen"] for point in points]
         axes.plot(seen, shares, color=colour, marker=marker, label=label, markersize=5)
+    seen = sorted({point["seen"] for point in points})
+    if len(seen) > 2:  # each step to the right doubles what was seen
+        axes.set_xscale("symlog", base=2, linthresh=seen[1])
+        axes.set_xticks(seen, [f"{count:,}" for count in seen])
+        axes.minorticks_off()
     axes.set_xlabel("transitions seen in training (0: the model as it comes)")
     axes.set_ylim(-0.03, 1.05)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 0.9, 1], ["0 %", "25 %", "50 %", "75 %", "90 %", "100 %"])
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="best", fontsize="small")
     axes.set_title("Right answers on unseen tasks")
 
 

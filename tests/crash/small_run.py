@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trajgen.objects import Place
 from trajgen.records import Step, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardInfo, ShardResult
@@ -79,7 +80,7 @@ def result(number: int, planned: int = PLANNED, rows: int = ROWS) -> ShardResult
     return ShardResult(number, number * rows, len(ids), kept, rejected, dead)
 
 
-def open_run(path: Path, **changes: Any) -> RunFolder:
+def open_run(path: Place, **changes: Any) -> RunFolder:
     """Begin or open the small run."""
     return RunFolder.create_or_open(path, run_record(**changes), plan(), REFUSED)
 
@@ -89,7 +90,7 @@ def marks(info_or_result: ShardResult | ShardInfo) -> list[str]:
     return [f"f{info_or_result.number}", "g"]
 
 
-def run_all(path: Path, last: int = LAST) -> list[int]:
+def run_all(path: Place, last: int = LAST) -> list[int]:
     """Run, or resume, up to shard `last`; gives the shards that were owed."""
     with open_run(path) as folder:
         done = folder.committed()

@@ -26,7 +26,7 @@ from trajgen.filters.tools import check
 from trajgen.importers import Imported
 from trajgen.loading import find
 from trajgen.records import Domain, Trajectory
-from trajgen.schemas import tool_problems
+from trajgen.schemas import action, call_problems, tool_problems
 from trajgen.seeds import check_imported, load_seeds
 
 Schema = dict[str, Any]
@@ -55,7 +55,7 @@ def wide(n: int) -> Schema:
         ),
         *(
             (given({key: MAX_REPEATS}), given({"items": {key: MAX_REPEATS + 1}}), key)
-            for key in ("minLength", "maxLength", "minItems", "maxItems", "maxProperties")
+            for key in ("minItems", "maxItems", "minProperties", "maxProperties")
         ),
         *(
             (given({key: [{}] * MAX_SCHEMAS}), given({key: [{}] * (MAX_SCHEMAS + 1)}), key)
@@ -77,7 +77,7 @@ def test_all_tools_together_are_bounded() -> None:
     assert "all parameters take" in tool_problems(many)[0]
 
 
-@pytest.mark.parametrize("key", ["maxLength", "enum", "properties", "anyOf"])
+@pytest.mark.parametrize("key", ["maxItems", "enum", "properties", "anyOf"])
 def test_a_property_may_be_named_like_a_bounded_keyword(key: str) -> None:
     assert out_of_bounds({"type": "object", "properties": {key: {"const": [10**9] * 2000}}}) == ""
 
@@ -85,9 +85,9 @@ def test_a_property_may_be_named_like_a_bounded_keyword(key: str) -> None:
 def test_a_domain_with_such_a_tool_is_refused_with_its_name(tmp_path: Path) -> None:
     domain = Path(shutil.copytree(find("seeds/household"), tmp_path / "domain"))
     tools = json.loads((domain / "tools.json").read_text())
-    tools[0]["function"]["parameters"]["properties"]["place"]["maxLength"] = 10**9
+    tools[0]["function"]["parameters"]["properties"]["place"]["maxItems"] = 10**9
     (domain / "tools.json").write_text(json.dumps(tools))
-    with pytest.raises(InputError, match=r"tool \w+: maxLength is 1e\+09; at most"):
+    with pytest.raises(InputError, match=r"tool \w+: maxItems is 1e\+09; at most"):
         load_seeds((str(domain),))
 
 
@@ -97,6 +97,49 @@ def test_an_importer_brings_no_tool_out_of_bounds() -> None:
     with pytest.raises(InputError, match="pattern not accepted") as caught:
         check_imported(imported.domain, imported.seeds, imported.refused, "hf:somebody/tools")
     assert caught.value.where == "hf:somebody/tools"
+
+
+def test_long_bounds_of_texts_are_checked_and_not_compiled() -> None:
+    """200 of them stalled xgrammar for minutes; a grammar needs none of them."""
+    short, long = {"type": "string", "maxLength": 8}, {"type": "string", "maxLength": 40}
+    inner = {"anyOf": [long, {"type": "array", "items": {**long, "minLength": 33}}]}
+    schema = {"type": "object", "properties": {"maxLength": short, "b": long, "c": inner}}
+    made = tool(schema)
+    assert tool_problems([made]) == []
+    (arguments,) = [action([made])["properties"]["calls"]["items"]["properties"]["arguments"]]
+    text = {"type": "string"}
+    either = {"anyOf": [text, {"type": "array", "items": text}]}
+    assert arguments["properties"] == {"maxLength": short, "b": text, "c": either}
+    (problem,) = call_problems([{"name": "f", "arguments": {"b": "x" * 41}}], [made], 1)
+    assert problem.code == "bad_arguments"
+
+
+@pytest.mark.slow
+def test_the_worst_tools_within_bounds_compile_in_time() -> None:
+    """By the compiler that vLLM asks, for a vocabulary of 5,000; each took at most seconds."""
+    xgrammar = pytest.importorskip("xgrammar")
+    words = [f"w{n}" for n in range(4700)] + [chr(n) for n in range(32, 256)] + ["</s>"]
+    vocabulary = xgrammar.TokenizerInfo(words, stop_token_ids=[len(words) - 1])
+    texts = {f"p{n}": {"type": "string", "maxLength": 1000 - n} for n in range(MAX_PROPERTIES)}
+    short = {f"p{n}": {"type": "string", "maxLength": n % 32 + 1} for n in range(MAX_PROPERTIES)}
+    lists: Schema = {"type": "string", "maxLength": 32}
+    for n in range(8):
+        lists = {"type": "array", "items": lists, "minItems": 900 + n, "maxItems": 990 + n}
+    for parameters in (
+        {"type": "object", "properties": texts, "required": list(texts)},
+        {"type": "object", "properties": short},
+        given(lists),
+        given({"enum": [f"{n} {'x' * 60}" for n in range(MAX_CHOICES)]}),
+        given({"anyOf": [given({"enum": [n]}) for n in range(MAX_SCHEMAS)]}),
+        wide(MAX_PROPERTIES),
+    ):
+        made = tool(parameters)
+        assert tool_problems([made]) == []
+        began = time.process_time()
+        xgrammar.GrammarCompiler(vocabulary, max_threads=1).compile_json_schema(
+            json.dumps(action([made])), any_whitespace=False
+        )
+        assert time.process_time() - began < 20
 
 
 # rows of other people's corpora

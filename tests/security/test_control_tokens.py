@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_tokens_of_common_families_are_known(token: str) -> None:
 def test_plain_text_holds_none(text: str) -> None:
     assert find_control_token(text) is None
     assert token_in({text: [text]}) is None
+
+
+@pytest.mark.parametrize(
+    "part", ["<|", "<", "</", "<|a", "<\uff5c", "<tool_call:", "]~", "\n\nHuman:"]
+)
+def test_a_hostile_text_costs_no_time(part: str) -> None:
+    began = time.process_time()
+    assert find_control_token(part * (100_000 // len(part))) is None
+    assert time.process_time() - began < 1
 
 
 # What vLLM's own parsers look for, but plain words between angle brackets are in many texts.
@@ -315,7 +325,9 @@ class _Added:
 class _Tokenizer:
     """As much of a tokenizer as a prompt takes."""
 
-    all_special_tokens = ("<|im_end|>", "[IMG]")
+    chat_template = "{{ '<|im_start|>' }}[IMG]<own:turn>user<a><"
+    eos_token = "[END OF IT]"
+    all_special_tokens = ("<|im_end|>", "[IMG]", "[END OF IT]", "<filename>")
     added_tokens_decoder = {
         1: _Added("[IMG]"),
         2: _Added("<own:turn>"),
@@ -331,7 +343,8 @@ class _Tokenizer:
 def test_special_tokens_of_the_model_itself_do_not_leave() -> None:
     own = own_tokens(_Tokenizer())
     assert own is not None
-    assert own.findall("a [IMG] <own:turn> user <a> < <|im_end|>") == ["[IMG]", "<own:turn>"]
+    text = "a [IMG] <own:turn> user <a> < <|im_end|> <filename> [END OF IT]"
+    assert own.findall(text) == ["[IMG]", "<own:turn>", "[END OF IT]"]
     engine = VllmEngine(EngineConfig(kind="vllm", model="org/model"))
     engine._tokenizer, engine._own_tokens, engine._max_len = _Tokenizer(), own, 100
     fine = Request("r", "user", (speech("user", "an <a> user"),), 0, 8)

@@ -76,13 +76,16 @@ def load_tokenizer(name: str) -> Any:
 
 
 def own_tokens(tokenizer: Any) -> re.Pattern[str] | None:
-    """A pattern of the tokenizer's special tokens that `control_tokens` does not know, or None.
+    """A pattern of the special tokens that this tokenizer's chat template makes turns of, and of
+    its end of text, as far as `control_tokens` does not know them; None without any.
 
-    Of those the ones that plain words could be are left out: some models give them a meaning.
+    Others, such as `<filename>` of models that read code, can stand in plain text.
     """
-    added = tokenizer.added_tokens_decoder.values()
-    names = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
-    unknown = [n for n in names if _FORGING.search(n) and find_control_token(n) is None]
+    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+    added = (t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
+    names = {*tokenizer.all_special_tokens, *added}
+    turns = {n for n in names if n in template or n == tokenizer.eos_token}
+    unknown = [n for n in turns if _FORGING.search(n) and find_control_token(n) is None]
     longest_first = sorted(unknown, key=lambda name: (-len(name), name))
     return re.compile("|".join(map(re.escape, longest_first))) if unknown else None
 

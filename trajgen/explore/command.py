@@ -31,6 +31,7 @@ from trajgen.seeds import SeedSet, load_seeds
 from trajgen.stage import begun
 from trajgen.worlds import KINDS, World, make_world
 from trajgen.worlds.declared import every_tool_declared
+from trajgen.writes import written
 
 TRANSITIONS = 2000
 SHARD_ROWS = 256
@@ -149,7 +150,8 @@ def explore(
         )
         run.record_usage(seconds=time.monotonic() - began, prompt=0, cached=0, generated=0)
         table = setting.balance.table()
-        run.finish(-(-len(job.plays) // shard_rows) - 1, {EXPLORE: record_bytes(table)})
+        last, found = -(-len(job.plays) // shard_rows) - 1, {EXPLORE: record_bytes(table)}
+        written(folder / "manifest.json", lambda: run.finish(last, found))
     return table
 
 

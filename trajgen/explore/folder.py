@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from trajgen.errors import MachineError, RequestError
 from trajgen.explore.episode import Episode, Setting
@@ -19,6 +20,7 @@ from trajgen.fidelity.life import Life
 from trajgen.records import Json, Seed, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardResult, read_rows, shard_path
+from trajgen.writes import written_aside
 
 Row = dict[str, Json]
 
@@ -40,7 +42,8 @@ async def collect(
                 setting.balance.add_row(Trajectory.parse(row), setting.draws.domain)
         else:
             part = plays[number * shard_rows : (number + 1) * shard_rows]
-            folder.commit(await _shard(number, part, seeds, setting))
+            shard = await _shard(number, part, seeds, setting)
+            await written_aside(shard_path(folder.path, number), partial(folder.commit, shard))
             tell(f"{setting.balance.total} transitions, {setting.balance.refused} refused")
 
 

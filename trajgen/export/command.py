@@ -73,7 +73,7 @@ def export(
     """
     folder, splits = _new(user_path(out)), [_split(text) for text in split]
     condition = Where(where, (*COLUMNS, REVIEW)) if where is not None else None
-    maker = Maker.open(user_path(run), format, template)
+    maker = Maker.open(run, format, template)
     picks, left_out = _picks(maker, condition, splits, n)
     status = maker.run.status()
     if not status["complete"]:

@@ -23,6 +23,7 @@ from trajgen.export.parts import Part, Reader, parts_of
 from trajgen.export.write import Written, write_part
 from trajgen.exporters import Exporter, Source, make_exporter
 from trajgen.exporters.templates import Template
+from trajgen.objects import Place
 from trajgen.review.run import Run
 
 ENOUGH = 4  # parts a process, for less it is not worth its start
@@ -39,8 +40,8 @@ class Maker:
     parts: Sequence[Part]
 
     @classmethod
-    def open(cls, run: Path, format: str, template: str | None) -> Maker:
-        """Raises InputError for what cannot be opened or made so."""
+    def open(cls, run: str | Place, format: str, template: str | None) -> Maker:
+        """`run` is a folder or an object store's URL. Raises InputError for what cannot be opened or made so."""
         opened = Run.open(run)
         named = Template(template) if template else None
         exporter = make_exporter(format, Source(opened, named))
@@ -67,7 +68,7 @@ class Crew:
         if hired < 2:
             yield from (_written(self.maker, *job) for job in jobs)
             return
-        opening = (self.maker.run.path, self.format, self.template)
+        opening = (str(self.maker.run.path), self.format, self.template)
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(hired, context, initializer=_begin, initargs=opening)
         try:
@@ -83,7 +84,7 @@ class Crew:
 _MAKER: list[Maker] = []  # of this process, when it is one of a crew
 
 
-def _begin(run: Path, format: str, template: str | None) -> None:
+def _begin(run: str, format: str, template: str | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that waits
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _MAKER.append(Maker.open(run, format, template))

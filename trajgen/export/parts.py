@@ -10,12 +10,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import pyarrow as pa
 
 from trajgen.exporters import Exporter, Unfit
 from trajgen.exporters.templates import Template
+from trajgen.objects import Place
 from trajgen.records import Json, Tool, Trajectory
 from trajgen.review.reviews import read_reviews
 from trajgen.review.run import LONG, Run
@@ -29,7 +29,7 @@ UNKNOWN = -1  # tokens of a conversation that the template cannot write
 class Part:
     """One file of rows, and what the files made of it are called, without an ending."""
 
-    path: Path
+    path: Place
     name: str
 
 

@@ -14,6 +14,8 @@ from trajgen.durable import place_bytes
 from trajgen.fidelity.bars import check_bars
 from trajgen.fidelity.measure import Measure, measure
 from trajgen.fidelity.source import load_real
+from trajgen.loop import run_to_end
+from trajgen.objects import Place
 from trajgen.prompts import Prompts
 from trajgen.run_record import FIDELITY, read_record, record_bytes
 
@@ -26,12 +28,12 @@ def required(
     return Measure(pipeline, prompts, real, section.n, section.replay, at_once)
 
 
-async def pass_gate(job: Measure, bars: BarsConfig, folder: Path) -> None:
+def pass_gate(job: Measure, bars: BarsConfig, folder: Place) -> None:
     """Raise CheckFailed when the world of a run in `folder` misses one of `bars`."""
     path = folder / FIDELITY
     stored = read_record(path)
     if stored is None or stored["digest"] != job.digest:
-        stored = {"digest": job.digest, "figures": await measure(job, _tell)}
+        stored = {"digest": job.digest, "figures": run_to_end(measure(job, _tell))}
         place_bytes(path, record_bytes(stored))
     check_bars(stored["figures"], bars, str(path))
 

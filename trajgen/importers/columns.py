@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 OWN = {"messages", "schema_version", "steps", "state_initial"}  # columns of our shards
 _BATCH = 256  # rows in memory at once
-_READ = {"id", "messages", "conversations", "system", "tools", "text", "state", "goal", "meta"}
+CONVERSATIONS = {"messages", "conversations", "completion", "steps"}  # one of them has to be
+_READ = CONVERSATIONS | {"id", "system", "prompt", "tools", "text", "state", "goal", "meta"}
 
 
 def names(path: Path) -> set[str]:
@@ -42,7 +43,7 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Json]]]:
     import pyarrow.parquet as pq
 
     found = names(path)
-    some = bool(found & {"messages", "conversations"}) and not found >= OWN
+    some = bool(found & (CONVERSATIONS - {"steps"})) and not found >= OWN
     columns = sorted(found & _READ) if some else None
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:

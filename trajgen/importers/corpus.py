@@ -32,6 +32,7 @@ class Found:
         self.tools: dict[str, Tool] = {}
         self.policy: str | None = None
         self.policy_from = ""
+        self.states = False  # whether a row has its own
         self.replaced = 0  # system prompts in whose place another policy stands
         self.domain = self.given or self._read()
 
@@ -51,10 +52,14 @@ class Found:
                 yield found
 
     def lacks(self) -> list[str]:
-        """What neither the rows nor a given domain say, and how it can be said."""
+        """What the rows do not say where no domain is given, and how it can be said."""
+        if self.given:
+            return []
         missing = [] if self.domain.tools else ["no tools: the agent of these seeds calls none"]
         if not self.domain.policy:
             missing.append("no system prompt: policy.md is empty; write what the agent must obey")
+        if self.domain.tools and self.domain.state is None and not self.states:
+            missing.append("no state: the first calls show what there is; state.json may tell it")
         return missing
 
     def _read(self) -> Domain:
@@ -63,6 +68,7 @@ class Found:
         for row in self.corpus.rows():
             if isinstance(row.value, Problem):
                 continue
+            self.states |= isinstance(row.value.get("state"), dict)
             for tool in row.value.get("tools", ()):
                 self.tools.setdefault(tool["function"]["name"], tool)
             if len(self.tools) > MAX_TOOLS:

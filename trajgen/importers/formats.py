@@ -30,6 +30,8 @@ def format_of(row: Any) -> str:
         return "atif"
     if "conversations" in row:
         return "sharegpt"
+    if _is_completion(row):
+        return "openai"
     if "messages" in row:
         return _of_messages(row["messages"])
     if isinstance(text := row.get("text"), str):
@@ -39,6 +41,8 @@ def format_of(row: Any) -> str:
 
 def normalised(row: Any, from_columns: bool = False) -> dict[str, Json] | Problem:
     """`row` in our form by the format that it has, or why it has none."""
+    if isinstance(row, dict) and _is_completion(row):
+        row = {**row, "messages": [*row["prompt"], *row["completion"]]}
     if name := format_of(row):
         return FORMATS[name](row, from_columns)
     if not isinstance(row, dict):
@@ -47,6 +51,13 @@ def normalised(row: Any, from_columns: bool = False) -> dict[str, Json] | Proble
         return Problem("a file of tau2 simulations: name it tau2:FILE")
     keys = ", ".join(sorted(map(str, row))[:8])
     return Problem(f"no known format (keys here: {keys}; known: {', '.join(FORMATS)})")
+
+
+def _is_completion(row: dict[str, Any]) -> bool:
+    """Whether the messages are divided into `prompt` and `completion`, as TRL has them."""
+    return "messages" not in row and all(
+        isinstance(row.get(name), list) for name in ("prompt", "completion")
+    )
 
 
 def _of_messages(messages: Any) -> str:

@@ -6,24 +6,29 @@ character is survived in silence.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from trajgen.review.advice import Standing, advice
+from trajgen.review.calm import Calm
 from trajgen.review.reading import one_line
+from trajgen.review.speed import FRAME, Speed, duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-FRAME = 0.25  # seconds between two frames of the live view
+LABEL = 9  # columns of a subject
 LINE = 10.0  # seconds between two plain lines
 NOTABLE = 1.0  # seconds between two plain lines when something notable happened
-WINDOW = 30.0  # seconds that speeds are averaged over
+STILL = 600.0  # seconds without the end of any task that are worth a word
+AGAIN = 600.0  # seconds after which the same advice is given again in plain lines
+_NUMBERS = re.compile(r"[\d,.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,8 @@ class Snapshot:
     """Where a run stands. Counts are tasks of the whole run, tokens those of this process.
 
     `in_flight` rollouts of at most `slots`; `why_empty` says in a few words why slots are
-    free, when they are.
+    free, when they are. `trouble` is what went wrong with an engine and is not over yet,
+    `death` the last reason why a task could not be run.
     """
 
     done: int = 0
@@ -46,10 +52,13 @@ class Snapshot:
     why_empty: str = ""
     committed_shards: int = 0
     shards: int = 0
+    trouble: str = ""
+    death: str = ""
 
 
 class Progress:
-    """Shows snapshots of a run of `planned` tasks that wants `target` kept rows."""
+    """Shows snapshots of a run of `planned` tasks that wants `target` kept rows, in the folder
+    `where`."""
 
     def __init__(
         self,
@@ -57,14 +66,17 @@ class Progress:
         target: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        where: str = "RUN",
     ) -> None:
-        self.planned, self.target, self._clock = planned, target, clock
-        self._out = _Calm(sys.stderr if stream is None else stream)
+        self.planned, self.target, self._clock, self._where = planned, target, clock, where
+        self._out = Calm(sys.stderr if stream is None else stream)
         self._live: Live | None = None
         self._console: Console | None = None
         self._last: Snapshot | None = None
         self._shown: Snapshot | None = None
         self._shown_at = float("-inf")
+        self._moved = (-1, 0.0)  # tasks done, and when that changed
+        self._advised = ("", 0.0)  # the last advice in plain lines, and when
         self._speed = Speed()
 
     def start(self) -> None:
@@ -85,7 +97,9 @@ class Progress:
         """Take in where the run stands; cheap to call often."""
         now = self._clock()
         self._last = snapshot
-        self._speed.add(now, snapshot)
+        self._speed.add(now, snapshot.done, snapshot.generated_tokens, snapshot.prompt_tokens)
+        if snapshot.done != self._moved[0]:
+            self._moved = (snapshot.done, now)
         if self._live is not None:
             if now - self._shown_at >= FRAME:
                 self._frame(now)
@@ -123,10 +137,18 @@ class Progress:
 
     def _line(self, now: float) -> None:
         if self._last is not None:
+            self._advise(now, self._advice(self._last))
             parts = [text for _, text in self._rows(self._last)]
             self._out.write(f"{'; '.join(parts)}\n")
             self._out.flush()
         self._shown, self._shown_at = self._last, now
+
+    def _advise(self, now: float, text: str) -> None:
+        """Say in a line of its own what to do, when that is news or was said long ago."""
+        kind, (known, at) = _NUMBERS.sub("", text), self._advised
+        if text and (kind != known or now - at >= AGAIN):
+            self._out.write(f"look: {text}\n")
+            self._advised = (kind, now)
 
     def _frame(self, now: float) -> None:
         if self._live is not None and self._last is not None:
@@ -134,7 +156,8 @@ class Progress:
         self._shown_at = now
 
     def view(self, snapshot: Snapshot) -> RenderableType:
-        """The live view: a bar, then one line a subject, each cut to the terminal's width.
+        """The live view: a bar, then one line a subject, each cut to the terminal's width, and
+        last what to do when something is wrong, whole.
 
         The bar is as far as the nearer of the two ends: the plan's, or the target's.
         """
@@ -146,12 +169,39 @@ class Progress:
         share = max(snapshot.done / max(self.planned, 1), snapshot.kept / max(self.target, 1))
         bar = ProgressBar(total=1, completed=min(share, 1))
         lines = (
-            Text(f"{word:9}{text}", no_wrap=True, overflow="ellipsis")
+            Text(f"{word:{LABEL}}{text}", no_wrap=True, overflow="ellipsis")
             for word, text in self._rows(snapshot)
         )
         grid = Table.grid(expand=True)
         grid.add_row(bar)
-        return Group(grid, *lines)
+        if not (text := self._advice(snapshot)):
+            return Group(grid, *lines)
+        look = Table.grid()
+        look.add_column(width=LABEL)
+        look.add_column(overflow="fold")
+        look.add_row(Text("look", style="bold yellow"), Text(text, style="yellow"))
+        return Group(grid, *lines, look)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What the live view says now, as (subject, text)."""
+        if self._last is None:
+            return []
+        text = self._advice(self._last)
+        return [*self._rows(self._last), *([("look", text)] if text else [])]
+
+    def _advice(self, now: Snapshot) -> str:
+        still = self._clock() - self._moved[1]
+        if now.in_flight and now.done == self._moved[0] and still >= STILL:
+            return (
+                f"no task has ended for {duration(still)}: one may take `limits.seconds`; "
+                "`trajgen doctor` tries the engine"
+            )
+        return advice(
+            Standing(
+                self.planned, self.target, now.kept, now.rejected, now.dead, now.reasons,
+                now.trouble, now.death, self._where,
+            )
+        )  # fmt: skip
 
     def _rows(self, now: Snapshot) -> list[tuple[str, str]]:
         rows = [
@@ -182,33 +232,6 @@ class Progress:
         return f", {duration(left / self._speed.tasks)} left"
 
 
-class Speed:
-    """Tokens a second over the last half minute, tasks a second since the start."""
-
-    def __init__(self) -> None:
-        self.written = self.read = self.tasks = 0.0
-        self._first: tuple[float, int] | None = None
-        self._recent: deque[tuple[float, Snapshot]] = deque()
-
-    def add(self, now: float, snapshot: Snapshot) -> None:
-        """Take in the counts at time `now` (seconds)."""
-        if self._first is None:
-            self._first = (now, snapshot.done)
-        recent = self._recent
-        if not recent or now - recent[-1][0] >= FRAME:  # bounded however often it is called
-            recent.append((now, snapshot))
-        while len(recent) > 1 and recent[1][0] <= now - WINDOW:
-            recent.popleft()
-        then, old = recent[0]
-        self.written = _rate(then, old.generated_tokens, now, snapshot.generated_tokens)
-        self.read = _rate(then, old.prompt_tokens, now, snapshot.prompt_tokens)
-        self.tasks = _rate(*self._first, now, snapshot.done)
-
-
-def _rate(then: float, before: int, now: float, after: int) -> float:
-    return max(after - before, 0) / (now - then) if now > then else 0.0
-
-
 def _losses(now: Snapshot) -> str:
     finished = now.kept + now.rejected + now.dead
     share = f", yield {now.kept / finished:.0%}" if finished else ""
@@ -218,41 +241,3 @@ def _losses(now: Snapshot) -> str:
 def _slots(now: Snapshot) -> str:
     why = f" ({one_line(now.why_empty)})" if now.why_empty and now.in_flight < now.slots else ""
     return f"{now.in_flight:,}/{now.slots:,} in flight{why}"
-
-
-def duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 60:
-        return f"{max(round(seconds), 1)} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-class _Calm:
-    """A text stream that never raises: what cannot be written is dropped."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream  # None: a process without stderr
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
-
-    def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):
-            if self._stream is not None:
-                self._stream.write(text.encode(self.encoding, "replace").decode(self.encoding))
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            if self._stream is not None:
-                self._stream.flush()
-
-    def isatty(self) -> bool:
-        with suppress(OSError, ValueError):
-            return self._stream is not None and self._stream.isatty()
-        return False
-
-    def fileno(self) -> int:
-        if self._stream is None:
-            raise OSError("no stream")
-        return self._stream.fileno()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,9 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 from trajgen.durable import disk_errors, place
-from trajgen.errors import InputError, MachineError, RunLocked
+from trajgen.errors import Conflict, InputError, MachineError, RunLocked
+from trajgen.object_store import Version
+from trajgen.objects import ObjectPath, Place, Source
 from trajgen.run_record import REVIEWS
 from trajgen.sealed import VERSION, check_parquet, open_parquet, write_parquet
 
@@ -32,6 +35,7 @@ WORDS: tuple[Review, ...] = get_args(Review)
 _TYPES: dict[str, pa.DataType] = {name: pa.string() for name in ("id", "review", "note", "by")}
 SCHEMA = pa.schema({**_TYPES, "at": pa.timestamp("us", "UTC")}, metadata=VERSION)
 COLUMNS = tuple(SCHEMA.names)
+Change = Callable[[dict[str, "Judgement"]], object]
 LONGEST_NOTE = 10_000  # characters
 PATIENCE_S = 10.0  # how long another writer is waited for
 
@@ -47,26 +51,19 @@ class Judgement:
     at: datetime
 
 
-def reviews_path(folder: Path) -> Path:
+def reviews_path(folder: Place) -> Place:
     """Where a run keeps its judgements; the file is there once somebody judged."""
     return folder / REVIEWS
 
 
-def read_reviews(folder: Path) -> dict[str, Judgement]:
+def read_reviews(folder: Place) -> dict[str, Judgement]:
     """Every judgement by the trajectory's id. Raises MachineError when the file is damaged."""
     path = reviews_path(folder)
-    if not path.exists():
-        return {}
-    try:
-        with open_parquet(path, SCHEMA) as file:
-            rows = file.read().to_pylist()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
-    return {row["id"]: Judgement(**row) for row in rows}
+    return _read(path, path) if path.exists() else {}
 
 
 def judge(
-    folder: Path, id: str, review: Review | None, note: str = "", by: str | None = None
+    folder: Place, id: str, review: Review | None, note: str = "", by: str | None = None
 ) -> Judgement | None:
     """Put down what is said of trajectory `id`, in place of what was said before; its judgement.
 
@@ -94,7 +91,10 @@ def reviewer() -> str:
         return "unknown"
 
 
-def _change(folder: Path, change: Callable[[dict[str, Judgement]], object]) -> None:
+def _change(folder: Place, change: Change) -> None:
+    if isinstance(folder, ObjectPath):
+        _change_object(folder / REVIEWS, change)
+        return
     with _alone(folder):
         known = read_reviews(folder)
         change(known)
@@ -104,6 +104,40 @@ def _change(folder: Path, change: Callable[[dict[str, Judgement]], object]) -> N
             lambda file: write_parquet(file, SCHEMA, [table], {}),
             check_parquet(SCHEMA, table.num_rows),
         )
+
+
+def _change_object(path: ObjectPath, change: Change) -> None:
+    """In a store no lock is needed: who was overtaken reads again."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        known, version = _seen(path)
+        change(known)
+        made = io.BytesIO()
+        write_parquet(made, SCHEMA, [_table(known)], {})
+        try:
+            path.put(made.getvalue(), version)
+        except Conflict as error:
+            if time.monotonic() > until:
+                raise _busy(path) from error
+        else:
+            return
+
+
+def _seen(path: ObjectPath) -> tuple[dict[str, Judgement], Version | None]:
+    try:
+        data, meta = path.read()
+    except FileNotFoundError:
+        return {}, None
+    return _read(io.BytesIO(data), path), meta.version
+
+
+def _read(source: Source, path: Place) -> dict[str, Judgement]:
+    try:
+        with open_parquet(source, SCHEMA) as file:
+            rows = file.read().to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    return {row["id"]: Judgement(**row) for row in rows}
 
 
 def _table(known: Mapping[str, Judgement]) -> pa.Table:
@@ -134,14 +168,18 @@ def _lock(descriptor: int, folder: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > until:
-                raise RunLocked(
-                    f"somebody else has been writing {REVIEWS} for {PATIENCE_S:.0f} s",
-                    str(folder),
-                    "Nothing was put down. End the other notebook's kernel and judge again.",
-                ) from error
+                raise _busy(folder) from error
             time.sleep(0.01)
         else:
             return
+
+
+def _busy(where: Place) -> RunLocked:
+    return RunLocked(
+        f"somebody else has been writing {REVIEWS} for {PATIENCE_S:.0f} s",
+        str(where),
+        "Nothing was put down. End the other notebook's kernel and judge again.",
+    )
 
 
 def _storable(text: str) -> str:
@@ -149,7 +187,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _damaged(path: Path, why: str) -> MachineError:
+def _damaged(path: Place, why: str) -> MachineError:
     return MachineError(
         f"cannot be read ({why})",
         str(path),

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajgen.errors import MachineError
@@ -20,11 +19,13 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
+    from trajgen.objects import Place
+
 
 class Rows:
     """A sequence of trajectories over `files`, in their order; footers say which file."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Place]) -> None:
         self.files = list(files)
         self._near: tuple[int, int, pyarrow.Table] | None = None
 
@@ -85,7 +86,7 @@ class Rows:
 
 
 def _read_group(
-    file: Path, start: int, index: int, columns: list[str] | None = None
+    file: Place, start: int, index: int, columns: list[str] | None = None
 ) -> tuple[int, int, pyarrow.Table]:
     with _open(file) as parquet:
         for group in range(parquet.num_row_groups):
@@ -96,19 +97,19 @@ def _read_group(
     raise IndexError(f"row {index} of {file}")
 
 
-def _columns(file: Path, columns: Sequence[str]) -> pyarrow.Table:
+def _columns(file: Place, columns: Sequence[str]) -> pyarrow.Table:
     with _open(file) as parquet:
         return parquet.read(columns=list(columns)).replace_schema_metadata()
 
 
-def _count(file: Path) -> int:
+def _count(file: Place) -> int:
     with _open(file) as parquet:
         rows: int = parquet.metadata.num_rows
     return rows
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[ParquetFile]:
+def _open(path: Place) -> Iterator[ParquetFile]:
     from pyarrow import ArrowException
 
     from trajgen.sealed import open_parquet

@@ -12,12 +12,10 @@ import operator
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
-from trajgen.loading import user_path
 from trajgen.records import Json, Seed, Trajectory
 from trajgen.review.rows import Rows
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from matplotlib.figure import Figure
 
+    from trajgen.objects import Place
     from trajgen.review.browse.widget import Browser
     from trajgen.review.reviews import Judgement, Review
 
@@ -45,7 +44,7 @@ class Sample(list[Trajectory]):
 class Run:
     """A run folder, read only. `len(run)` and `run[i]` are its kept rows, in plan order."""
 
-    def __init__(self, path: Path, numbers: list[int]) -> None:
+    def __init__(self, path: Place, numbers: list[int]) -> None:
         from trajgen.shards import dead_path, rejects_path, shard_path
 
         self.path = path
@@ -55,11 +54,13 @@ class Run:
         self._dead = [dead_path(path, number) for number in numbers]
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """The run in folder `path`. Raises InputError when that is no run folder."""
+    def open(cls, path: str | Place) -> Run:
+        """The run in the folder `path`, or below an object store's URL. Raises InputError when
+        there is none."""
+        from trajgen.objects import place_of
         from trajgen.review.origin import remember
 
-        folder = user_path(path)
+        folder = place_of(path)
         remember(folder)
         return cls(folder, _committed(folder))
 
@@ -239,7 +240,7 @@ class Run:
         return f"no trajectory has the id {id!r}", where, "`run.frame()` lists the ids."
 
 
-def _committed(folder: Path) -> list[int]:
+def _committed(folder: Place) -> list[int]:
     """The numbers of the shards that count, in plan order."""
     from trajgen.run_record import read_manifest
     from trajgen.shards import shard_numbers

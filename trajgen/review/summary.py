@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from trajgen.heartbeat import SILENT_S, read_beat
+from trajgen.objects import Place
 from trajgen.records import Json
+from trajgen.review.reading import one_line
 from trajgen.review.run import Run
+from trajgen.review.speed import duration
 from trajgen.run_record import existing_run
+from trajgen.status import status
 
 
 def summary(run: Run) -> str:
     """The yield of a run as it is, and where to look next."""
-    status = run.status()
-    lines = [status_lines(status), *_short_of(run, status["kept"])]
-    which = "" if status["kept"] or not status["rejected"] else " --rejected"
+    found = run.status()
+    lines = [status_lines(found), *_short_of(run, found["kept"])]
+    which = "" if found["kept"] or not found["rejected"] else " --rejected"
     return "\n".join([*lines, str(run.path), f"Read it: trajgen show {run.path}{which}"])
 
 
-def status_lines(status: dict[str, Json]) -> str:
+def now(folder: Place) -> str:
+    """What `trajgen status` says: progress and yield, and of an unfinished run who works on it
+    or how to go on. Raises InputError when `folder` holds no run."""
+    found = status(folder)
+    return "\n".join([status_lines(found), *([] if found["complete"] else driver_lines(folder))])
+
+
+def status_lines(status: Mapping[str, Json]) -> str:
     """The JSON of `trajgen status` as lines."""
     done = status["done"]
     share = f"{status['kept'] / done:.1%}" if done else "nothing done yet"
@@ -34,6 +48,21 @@ def status_lines(status: dict[str, Json]) -> str:
         f"({tokens['cached']} from the prefix cache), {seconds:.0f} s",
     ]
     return "\n".join(lines)
+
+
+def driver_lines(folder: Place) -> list[str]:
+    """Who works on an unfinished run now, with the lines of its live view; or how to go on."""
+    beat = read_beat(folder)
+    if beat is None:
+        return ["  driver    none is heard: run the same command to go on"]
+    who = f"process {beat.process} on {one_line(beat.host)}"
+    if beat.gone:
+        return [f"  driver    {who} is gone: run the same command to go on"]
+    if beat.age_s > SILENT_S:
+        silent = f"not heard for {duration(beat.age_s)}"
+        return [f"  driver    {who}, {silent}: if it is gone, run the same command to go on"]
+    said = (f"    {one_line(word):8}{one_line(text)}" for word, text in beat.lines)
+    return [f"  driver    {who} works on it, heard {duration(beat.age_s)} ago", *said]
 
 
 def _short_of(run: Run, kept: int) -> list[str]:

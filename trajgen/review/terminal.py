@@ -7,7 +7,7 @@ marks are written out, and markup in content is never interpreted.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from trajgen.records import Reason, Step, Trajectory
@@ -29,7 +29,7 @@ from trajgen.review.reading import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 # How much of one text is shown: characters, lines.
 SAID = (6000, 120)
@@ -50,6 +50,18 @@ def plain(trajectory: Trajectory, width: int = 100) -> str:
         file=page, width=max(width, 20), height=100, color_system=None, legacy_windows=False
     ).print(render(trajectory))
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().split("\n"))
+
+
+def pages(trajectories: Iterable[Trajectory], console: Console) -> Iterator[str]:
+    """Each conversation as text for this console, a rule between two."""
+    from rich.rule import Rule
+
+    for number, trajectory in enumerate(trajectories):
+        with console.capture() as shown:  # rich itself would end the process at a closed pipe
+            if number:
+                console.print(Rule(style="dim"))
+            console.print(render(trajectory))
+        yield shown.get().rstrip("\n")
 
 
 def render(trajectory: Trajectory) -> RenderableType:
@@ -86,7 +98,9 @@ def _message(trajectory: Trajectory, index: int) -> Iterator[Line]:
     message = trajectory.messages[index]
     role = one_line(message.get("role", "?"))
     tool = one_line(tool_of(trajectory, index)) if role == "tool" else ""
-    yield 0, _STYLES.get(role, "bold"), f"{index}  {role}" + (f" · {tool}" if tool else "")
+    title = f"{index}  {role}" + (f" · {tool}" if tool else "")
+    broke_here = broken_at(trajectory, index) or any(s.verdicts for s in _steps(trajectory, index))
+    yield 0, *(("bold red", f"{title}  ✗") if broke_here else (_STYLES.get(role, "bold"), title))
     observed = role == "tool"
     text = folded(content_of(message), *(OBSERVED if observed else SAID))
     if text:
@@ -97,8 +111,13 @@ def _message(trajectory: Trajectory, index: int) -> Iterator[Line]:
         yield _verdict(1, reason)
 
 
+def _steps(trajectory: Trajectory, index: int) -> list[Step]:
+    return [step for step in trajectory.steps if step.message == index]
+
+
 def _call(said: Said) -> Iterator[Line]:
-    yield 1, "bold", f"→ {folded(signature(said), *ARGUMENTS)}"
+    broken = said.step is not None and said.step.verdicts
+    yield 1, "bold red" if broken else "bold", f"→ {folded(signature(said), *ARGUMENTS)}"
     if said.step is not None:
         yield from _step(said.step)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trajgen.review.progress import duration
+from trajgen.review.speed import duration
 from trajgen.train.folder import TrainFolder
 from trajgen.train.rows import Row
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from trajgen.errors import InputError, TrajgenError
+from trajgen.objects import Place
 from trajgen.records import Json, Trajectory
 from trajgen.review import reviews
 from trajgen.review.browse.index import Index, Query
@@ -36,7 +36,7 @@ Answer = dict[str, Json]
 class Desk:
     """Answers about the rows of a run; `by` is who judges, the login name when None."""
 
-    def __init__(self, folder: Path, index: Index, by: str | None = None) -> None:
+    def __init__(self, folder: Place, index: Index, by: str | None = None) -> None:
         self.folder, self.index, self.by = folder, index, by
         self._passing: tuple[Query, Sequence[int]] | None = None
         self._asks: dict[str, Callable[[Mapping[str, Json]], Answer]] = {

@@ -11,9 +11,11 @@ from pathlib import Path
 from trajgen import __version__
 from trajgen.durable import disk_errors, place_bytes
 from trajgen.errors import InputError
+from trajgen.objects import Place
 from trajgen.review.report.blocks import Section, percent
 from trajgen.review.report.costs import costs, fidelity, lineage
 from trajgen.review.report.gather import Gathered, gather
+from trajgen.review.report.judged import judged
 from trajgen.review.report.notices import notices
 from trajgen.review.report.page import page
 from trajgen.review.report.reasons import reasons
@@ -41,14 +43,15 @@ def report(run: Run) -> str:
     return page(context, list(_sections(of)), {"kept": kept(of), "rejected": rejected(of)})
 
 
-def write_report(run: Run, out: Path | None = None) -> Path:
+def write_report(run: Run, out: Path | None = None) -> Place:
     """Write the page to `out`, or into the run's folder; where it is. Raises InputError for a
     folder, CommitError when the disk fails."""
     target = run.path / REPORT if out is None else out
     if target.is_dir():
         raise InputError("is a folder", str(target), "Name a file, such as --out report.html.")
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(target, Path):
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
     place_bytes(target, report(run).encode("utf-8", "replace"))
     return target
 
@@ -62,6 +65,8 @@ def _sections(of: Gathered) -> Iterator[Section]:
     if (measured := fidelity(of)) is not None:
         yield measured
     yield costs(of)
+    if (said := judged(of)) is not None:
+        yield said
     yield lineage(of)
 
 
@@ -73,6 +78,6 @@ def _tiles(of: Gathered) -> Iterator[tuple[str, str]]:
     for name, what in (("n_tokens", "tokens a row"), ("n_tool_calls", "tool calls a row")):
         total = sum(n * count for n, count in of.tally.lengths[name].kept.items())
         yield f"{total / rows:,.1f}".removesuffix(".0") if rows else "–", what
-    yield f"{status['seconds'] / rows:,.2f} s" if rows else "–", "time a kept row"
-    written = status["tokens"]["generated"]
-    yield f"{written / rows:,.0f}" if rows else "–", "tokens written a kept row"
+    seconds, written = status["seconds"], status["tokens"]["generated"]
+    yield f"{seconds / rows:,.2f} s" if rows and seconds else "–", "time a kept row"
+    yield f"{written / rows:,.0f}" if rows and written else "–", "tokens written a kept row"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,6 +15,7 @@ from trajgen.records import Json
 from trajgen.review.report.diversity import SAMPLE, Diversity
 from trajgen.review.report.origin import Origin, origin
 from trajgen.review.report.tally import BY, KEPT, REJECTED, Tally, parsed
+from trajgen.review.reviews import Judgement, read_reviews
 from trajgen.review.run import Run
 from trajgen.run_record import FIDELITY, existing_run, read_record
 
@@ -36,6 +37,7 @@ class Gathered:
     dead_by: Counter[tuple[str, str]]
     planned_seeds: int
     fidelity: Mapping[str, Json] | None
+    judgements: Sequence[Judgement]
 
 
 def gather(run: Run) -> Gathered:
@@ -66,6 +68,7 @@ def gather(run: Run) -> Gathered:
         dead_by=planned.dead_by,
         planned_seeds=len(planned.seeds),
         fidelity=(read_record(run.path / FIDELITY) or {}).get("figures"),
+        judgements=tuple(read_reviews(run.path).values()),
     )
 
 

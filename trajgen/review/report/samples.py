@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
-from trajgen.records import Json, Reason, Step, Trajectory
+from trajgen.records import Json, Message, Reason, Step, Trajectory
 from trajgen.review.report.gather import Gathered
 from trajgen.review.report.reasons import ordered
 from trajgen.review.run import Run
@@ -56,13 +57,19 @@ def cut(trajectory: Trajectory) -> Trajectory:
     room = _Room(WHOLE)
     return replace(
         trajectory,
-        messages=tuple(room.cut(list(trajectory.messages))),
+        messages=(*room.cut(list(trajectory.messages[:ITEMS])), *_left(trajectory)),
         tools=(),
         steps=tuple(_step(step, room) for step in trajectory.steps[:ITEMS]),
         scores=room.cut(dict(trajectory.scores or {})),
         state_initial=room.cut(trajectory.state_initial),
         state_final=None,
     )
+
+
+def _left(trajectory: Trajectory) -> list[Message]:
+    """A last message that says how many are not shown."""
+    left = len(trajectory.messages) - ITEMS
+    return [{"role": "cut", "content": f"[{left:,} more messages]"}] if left > 0 else []
 
 
 def _step(step: Step, room: _Room) -> Step:
@@ -84,11 +91,14 @@ class _Room:
         """`value`, of the same form, with less in it where it is too long."""
         if isinstance(value, str):
             return self._text(value)
+        if not isinstance(value, list | dict):
+            return value
+        left = len(value) - ITEMS
+        more = f"… [{left:,} more]"
         if isinstance(value, list):
-            return [self.cut(item) for item in value[:ITEMS]]
-        if isinstance(value, dict):
-            return {self._text(k): self.cut(v) for k, v in list(value.items())[:ITEMS]}
-        return value
+            return [*map(self.cut, value[:ITEMS]), *([more] if left > 0 else [])]
+        short = {self._text(k): self.cut(v) for k, v in islice(value.items(), ITEMS)}
+        return {**short, "…": more} if left > 0 else short
 
     def _text(self, text: str) -> str:
         most = max(min(TEXT, self.left), SHORT)

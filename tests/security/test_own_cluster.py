@@ -1,0 +1,150 @@
+"""Our own Ray cluster lets nobody in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.small_pipeline import environment, start, write_pipeline
+from trajgen.own_cluster import alone
+
+AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+class _FakeRay:
+    """As much of Ray as is told; keeps what the environment said at each reading."""
+
+    def __init__(self) -> None:
+        self._private = self._raylet = self.ray_constants = self.Config = self
+        self.AuthenticationTokenLoader = self
+        self.ENABLE_RAY_CLUSTERS_ENV_VAR, self.ENABLE_RAY_CLUSTER = "RAY_CLUSTERS", True
+        self.read: list[tuple[str | None, ...]] = []
+
+    def initialize(self, _: str) -> None:
+        self.read.append(tuple(os.environ.get(name) for name in AUTH))
+
+    def instance(self) -> _FakeRay:
+        return self
+
+    def reset_cache(self) -> None:
+        pass
+
+
+def test_each_cluster_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in AUTH:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/of/another/cluster")
+    ray: Any = _FakeRay()
+    for _ in range(2):
+        with alone(ray):
+            assert ray.ENABLE_RAY_CLUSTER is False
+    (mode, first, path), after, (_, second, _), _ = ray.read
+    assert (mode, path) == ("token", None)
+    assert len(first) == len(second) == 64
+    assert first != second
+    assert after == ("disabled", None, "/of/another/cluster")
+    assert ray.ENABLE_RAY_CLUSTER is True
+    assert "RAY_CLUSTERS" not in os.environ
+
+
+def test_what_was_set_is_back_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
+    ray: Any = _FakeRay()
+    with pytest.raises(RuntimeError, match="does not start"), alone(ray):
+        raise RuntimeError("does not start")
+    assert os.environ["RAY_AUTH_TOKEN"] == "mine"
+    assert ray.read[-1][1] == "mine"
+
+
+# a real one
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Process]:
+    """A run through Ray that is slow enough to be looked at."""
+    folder = tmp_path_factory.mktemp("ray")
+    script = {"delay_ms": 400}
+    path = write_pipeline(folder, script, cluster={"address": "local"}, max_tasks=400)
+    process = start("run", path, "--out", "run", cwd=folder)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("run/shards/*.parquet")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "no shard within two minutes"
+            time.sleep(0.2)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+@pytest.mark.slow
+def test_every_socket_is_on_loopback(running: psutil.Process) -> None:
+    listening = {
+        (c.laddr.ip, c.laddr.port, p.name())
+        for p in family(running)
+        for c in p.net_connections("inet")
+        if c.status == psutil.CONN_LISTEN
+    }
+    assert listening, "nothing listens: this is no cluster"
+    assert {at for at in listening if at[0] not in ("127.0.0.1", "::1")} == set()
+
+
+def token_of(process: psutil.Process) -> str:
+    (raylet,) = [p for p in family(process) if p.name() == "raylet"]
+    return raylet.environ()["RAY_AUTH_TOKEN"]
+
+
+@pytest.mark.slow
+def test_the_token_is_in_no_command_line_and_no_log(running: psutil.Process) -> None:
+    token = token_of(running)
+    assert len(token) == 64
+    said = [" ".join(p.cmdline()) for p in family(running)]
+    assert not [line for line in said if token in line]
+    (raylet,) = [p for p in family(running) if p.name() == "raylet"]
+    session = next(a.split("=", 1)[1] for a in raylet.cmdline() if a.startswith("--session_dir="))
+    logs = [path for path in Path(session).rglob("*") if path.is_file()]
+    assert logs
+    assert not [path for path in logs if token.encode() in path.read_bytes()]
+
+
+JOIN = """
+import ray, sys
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False)
+    print("in", ray.cluster_resources())
+except Exception as error:
+    print("out", type(error).__name__)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", ["", "0" * 64])
+def test_nobody_else_joins(running: psutil.Process, token: str) -> None:
+    (server,) = [p for p in family(running) if p.name() == "gcs_server"]
+    ports = [
+        a.split("=", 1)[1] for a in server.cmdline() if a.startswith("--gcs_server_port=")
+    ] or [str(c.laddr.port) for c in server.net_connections("inet") if c.status == "LISTEN"]
+    others = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN, f"127.0.0.1:{ports[0]}"],
+        env={k: v for k, v in environment(**others).items() if token or k not in AUTH},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert not done.stdout.startswith("in"), done.stdout
