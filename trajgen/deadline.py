@@ -29,8 +29,16 @@ def done_within(limit_s: float, work: Callable[[], T], late: TrajgenError) -> T:
 async def awaited_within(limit_s: float, work: Callable[[], T], late: TrajgenError) -> T:
     """`done_within` beside an event loop. Cancelled, it leaves the work to itself."""
     future = _begun(work)
-    await asyncio.wait([asyncio.wrap_future(future)], timeout=limit_s)
+    awaited = asyncio.wrap_future(future)
+    awaited.add_done_callback(_heard)
+    await asyncio.wait([awaited], timeout=limit_s)
     return _result(future, late)
+
+
+def _heard(done: asyncio.Future[T]) -> None:
+    """An error of work that was left to itself is nobody's news."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _begun(work: Callable[[], T]) -> Future[T]:
