@@ -6,13 +6,13 @@ TORCH := 2.13.0
 # index has it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: quickstart test test-fast test-slow check clean
+.PHONY: quickstart test test-fast test-slow test-crash test-kills check clean
 
 quickstart: .venv/cpu
 	$(BIN)/trajgen model pull smollm2-135m-household
 	$(BIN)/trajgen run pipelines/quickstart.yaml
 
-test: test-fast test-slow
+test: test-fast test-slow test-crash test-kills
 
 test-fast: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -22,8 +22,18 @@ REAL := tests/test_trainers.py tests/test_training.py tests/test_engines_vllm.py
 
 test-slow: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m
-	$(BIN)/python -m pytest -m slow --timeout 900 $(REAL:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow --timeout 900 --ignore tests/crash $(REAL:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow --timeout 900 -p no:unraisableexception $(REAL)
+
+# Killed and stopped at any moment: under five minutes. The long proofs of it take longer.
+KILLS := tests/crash/test_ray_kills.py tests/crash/test_vllm_kills.py
+
+test-crash: .venv/dev
+	$(BIN)/python -m pytest -m slow tests/crash $(KILLS:%=--ignore=%)
+
+test-kills: .venv/dev
+	$(BIN)/trajgen model pull smollm2-135m-household
+	$(BIN)/python -m pytest -m slow $(KILLS)
 
 check: .venv/dev
 	$(BIN)/ruff format .

@@ -25,9 +25,9 @@ LAYERS = (
     ("errors", "ids", "records"),
     (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
-        *("lease", "process", "config.*", "config"),
+        *("lease", "scratch", "process", "config.*", "config"),
     ),
-    ("telemetry", "control_tokens", "own_cluster", "weights"),
+    ("telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
@@ -39,7 +39,7 @@ LAYERS = (
     ("heartbeat", "sealed", "plan_file", "shards", "card", "run_record"),
     ("status", "verify", "set_aside", "run_folder"),
     ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
-    ("cluster",),
+    ("cluster.*", "cluster"),
     ("review", "review.*"),
     (
         "fidelity",
@@ -79,6 +79,7 @@ ROOMS = {
     "obstore": {"object_store"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
+    "psutil": {"process"},
     "py4j": {"worlds/scienceworld"},
     "pyarrow": {
         "sealed",

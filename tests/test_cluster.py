@@ -254,6 +254,8 @@ def test_a_wrong_engine_is_told_once(tmp_path: Path) -> None:
     pipeline = write_pipeline(tmp_path, engines=engines, cluster=LOCAL)
     with pytest.raises(MachineError, match="the licence server is closed"):
         trajgen.run(pipeline, tmp_path / "run")
+    written = list((tmp_path / "run" / "logs" / "workers").glob("worker-*.err"))
+    assert written, "what a worker wrote may say more"
 
 
 @slow

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from trajgen.cli import main
+from trajgen.cli import INTERRUPTED
+from trajgen.cli import main as run_command
+from trajgen.engines.leash import leash
+from trajgen.process import end_now
+
+
+def main() -> int:
+    """The command's exit code. A stopped one ends here: threads that hang keep nothing open."""
+    leash()
+    code = run_command()
+    if code == INTERRUPTED:
+        end_now(code)
+    return code
+
 
 if __name__ == "__main__":
     sys.exit(main())

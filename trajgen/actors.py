@@ -15,6 +15,7 @@ from typing import Any
 from trajgen.config import Pipeline
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Engine, Request, make_engine
+from trajgen.engines.watched import MARGIN_S, WatchedEngine
 from trajgen.errors import EngineDead, MachineError, TrajgenError
 from trajgen.ids import digest
 from trajgen.records import Message, Task, Tool
@@ -50,12 +51,12 @@ class WorkerActor:
     async def _start(self) -> None:
         pipeline = self.job.pipeline
         local = {
-            name: make_engine(config, adapters(pipeline, name))
+            name: WatchedEngine(make_engine(config, adapters(pipeline, name)), config)
             for name, config in pipeline.engines.items()
             if name not in self.remote
         }
         far = {
-            name: _RemoteEngine(pipeline.engines[name], actors, self.lost)
+            name: _watched_far(pipeline.engines[name], actors, self.lost)
             for name, actors in self.remote.items()
         }
         self.worker = Worker(self.job, {**local, **far})
@@ -96,7 +97,7 @@ class EngineActor:
             await self.engine.close()
 
     async def _start(self) -> None:
-        engine = make_engine(self.config, self.adapters)
+        engine = WatchedEngine(make_engine(self.config, self.adapters), self.config)
         await engine.start()
         self.engine = engine
 
@@ -136,6 +137,11 @@ class _RemoteEngine:
             return await method.remote(*arguments)
         except self.lost as lost:
             raise EngineDead(f"the engine's actor was lost ({short(lost)})") from lost
+
+
+def _watched_far(config: EngineConfig, actors: list[Any], lost: type[Exception]) -> Engine:
+    """Watched here as well: an actor may hang whole. Its own watch is the first to tell."""
+    return WatchedEngine(_RemoteEngine(config, actors, lost), config, 2 * MARGIN_S)
 
 
 async def _or_error(work: Coroutine[Any, Any, None]) -> TrajgenError | None:

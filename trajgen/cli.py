@@ -9,21 +9,20 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trajgen import __version__, telemetry, verbs
 from trajgen.errors import MachineError, TrajgenError
 from trajgen.exporters import EXPORTERS
+from trajgen.loop import Stop
+from trajgen.process import end_now
 from trajgen.verbs import Arguments
 
 INTERRUPTED = 130
-_GOES_ON = {
+_GOES_ON: dict[Callable[[Arguments], None], str] = {
     verbs.run: " Committed shards are safe; run the same command to go on.",
     verbs.explore: " Committed shards are safe; run the same command to go on.",
     verbs.train: " Complete checkpoints are safe; run the same command to go on.",
@@ -37,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # text that no terminal can show
     try:
-        with _sigterm_as_ctrl_c():
+        with Stop(lambda: _end_at_once(arguments.call)):
             arguments.call(arguments)
     except TrajgenError as error:
         return _failed(error, error.exit_code, arguments.debug)
     except KeyboardInterrupt:
-        verbs.say(f"trajgen: stopped.{_GOES_ON.get(arguments.call, '')}")
+        verbs.say(_stopped(arguments.call))
         return INTERRUPTED
     except BrokenPipeError:  # `trajgen show | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,17 +58,15 @@ def _failed(error: Exception, code: int, debug: bool) -> int:
     return code
 
 
-@contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """A polite kill ends any command as Ctrl-C does, whatever it is at."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stopped(call: Callable[[Arguments], None]) -> str:
+    return f"trajgen: stopped.{_GOES_ON.get(call, '')}"
+
+
+def _end_at_once(call: Callable[[Arguments], None]) -> None:
+    """From the thread that watches for signals, while the main thread is at anything."""
+    shown = "\x1b[?25h" if os.isatty(2) else ""  # a live view hides the cursor
+    os.write(2, f"{shown}{_stopped(call)}\n".encode())
+    end_now(INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:

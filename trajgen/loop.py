@@ -1,18 +1,115 @@
-"""Work in an event loop that Ctrl-C and SIGTERM stop alike.
+"""Work in an event loop, and what Ctrl-C and SIGTERM do to it.
 
-Crash rule: what was under way is cancelled and cleans up after itself; nothing is kept.
+The first signal cancels the work, which cleans up after itself; where no work is under way it
+is a KeyboardInterrupt. A command has GRACE_S for that. Then, and at a second signal, it ends at
+once.
+
+Crash rule: what was under way is abandoned, never half kept. Ending at once is no worse than
+kill -9: what is committed stays.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from trajgen.errors import TrajgenError
+
 T = TypeVar("T")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE_S = 4.0
+
+
+class Stop:
+    """Handles SIGINT and SIGTERM while it is entered; outside the main thread it does nothing.
+
+    `at_once` ends the process; a thread of its own calls it, whatever the main one hangs in.
+    Without it, for a caller of the library, a second signal is a KeyboardInterrupt wherever the
+    work stands, and there is no time limit.
+    """
+
+    def __init__(self, at_once: Callable[[], None] | None = None) -> None:
+        self.asked = False
+        self._at_once = at_once
+        self._told = -1  # the end of a pipe on which the watching thread hears of signals
+        self._work: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """The handler itself: Python calls it in the main thread."""
+        again, self.asked = self.asked, True
+        if self._told >= 0:
+            os.write(self._told, b"!")  # takes no lock that the main thread might hold
+        if again and self._told >= 0:
+            return
+        if again or self._work is None or self._work[1].done():
+            raise KeyboardInterrupt
+        loop, task = self._work
+        task.cancel()
+        loop.call_soon_threadsafe(lambda: None)  # wakes a loop that waits for its sockets
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            if self._at_once is not None:
+                heard, self._told = os.pipe()
+                watching = threading.Thread(target=self._watch, args=(heard, self._at_once))
+                watching.daemon = True
+                watching.start()
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` set it
+                    self._before[number] = signal.signal(number, self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        told, self._told = self._told, -1
+        if told >= 0:
+            os.close(told)
+
+    def _watch(self, heard: int, at_once: Callable[[], None]) -> None:
+        """Wait for a signal, then for GRACE_S or another one; the closed pipe ends the watch."""
+        if os.read(heard, 1):
+            late = not select.select([heard], [], [], GRACE_S)[0]
+            if late or os.read(heard, 1):
+                at_once()
+        os.close(heard)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives. Raises KeyboardInterrupt when it was stopped, whatever it ended in:
+        an engine that a terminal's Ctrl-C hit as well may seem to have died."""
+        try:
+            result = asyncio.run(self._held(work))
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
+        except TrajgenError as error:
+            if self.asked:
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            self._work = None
+        if self.asked:
+            raise KeyboardInterrupt
+        return result
+
+    async def _held(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        if task is not None:
+            self._work = (asyncio.get_running_loop(), task)
+        return await work
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
@@ -23,19 +120,16 @@ def run_to_end(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _run_here(work)
+        with _stop() as stop:
+            return stop.run(work)
     return _run_beside(work)
 
 
-def _run_here(work: Coroutine[Any, Any, T]) -> T:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        return asyncio.run(_stoppable(work))
-    except asyncio.CancelledError as error:
-        raise KeyboardInterrupt from error
-    finally:
-        if _in_main_thread():
-            signal.signal(signal.SIGTERM, before)
+def _stop() -> AbstractContextManager[Stop]:
+    """The Stop of the command that runs here, or one for this work alone."""
+    entered = signal.getsignal(signal.SIGTERM)
+    here = threading.current_thread() is threading.main_thread()
+    return nullcontext(entered) if here and isinstance(entered, Stop) else Stop()
 
 
 def _run_beside(work: Coroutine[Any, Any, T]) -> T:
@@ -55,14 +149,3 @@ def _run_beside(work: Coroutine[Any, Any, T]) -> T:
             for loop, task in playing:
                 loop.call_soon_threadsafe(task.cancel)
             raise
-
-
-async def _stoppable(work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None and _in_main_thread():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

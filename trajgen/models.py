@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from trajgen.errors import InputError, MachineError
 from trajgen.loading import shipped
 from trajgen.merging import merge
 from trajgen.process import run_module
+from trajgen.scratch import scratch
 from trajgen.weights import refuse_pickles
 
 
@@ -110,8 +110,8 @@ def pull(name: str, tell: Callable[[str], None]) -> Path:
         return _teach(name, TAUGHT[name], folder, tell)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as scratch:
-            _make(EMBEDDED[name], Path(scratch), folder, tell)
+        with scratch(folder.parent) as room:
+            _make(EMBEDDED[name], room, folder, tell)
     except OSError as error:
         raise MachineError(f"cannot be written ({error})", str(folder)) from error
     tell(f"{name} is ready in {folder}")

@@ -180,7 +180,8 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
         if (section := pipeline.fidelity) is not None:
             wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
             pass_gate(wanted, section.require, folder.path)
-        with open_cluster(pipeline, loaded.job()) as hire:
+        logs = folder.path / "logs" if isinstance(folder.path, Path) else None
+        with open_cluster(pipeline, loaded.job(), logs) as hire:
             run_to_end(_drive(loaded, collector, hire))
     if collector.finished:
         last, where = collector.next_shard - 1, folder.path / "manifest.json"

@@ -30,6 +30,7 @@ from trajgen.sketches import sketch
 from trajgen.stage import Stage, make_stage
 
 EXCHANGE_S = 1.0  # the longest an exchange waits for an outcome: also the heartbeat
+CLOSE_S = 2.0  # for rollouts that are abandoned to unwind
 START_S = 10.0  # over its limit, before an engine that starts without end is given up
 GATHER_S = 0.02  # after a first outcome, how long to wait for its neighbours
 Error = Literal["", "request", "timeout", "engine", "input", "internal"]
@@ -126,7 +127,8 @@ class Worker:
         self._waiting.clear()  # or each place that a cancelled rollout leaves is filled again
         for playing in self._playing:
             playing.cancel()
-        await asyncio.gather(*self._playing, return_exceptions=True)
+        if self._playing:
+            await asyncio.wait(self._playing, timeout=CLOSE_S)
         for engine in self.engines.values():
             await engine.close()
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.small_pipeline import environment, start, write_pipeline
-from trajgen.own_cluster import alone
+from trajgen.cluster.own import alone
 
 AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 

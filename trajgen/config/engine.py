@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, field_validator
 
 from trajgen.config.model import Model
 
+LONGEST_PAUSE_S = 150.0  # between two tries: what a server may ask for, and jitter
+
 
 class EngineConfig(Model):
     """One entry of `engines:`. What decides the text is part of the run's digest; where and
@@ -42,6 +44,12 @@ class EngineConfig(Model):
         if "@" in urlsplit(url).netloc:
             raise ValueError("holds a user or password; give api_key: ${MY_KEY} instead")
         return url
+
+    @property
+    def answer_limit_s(self) -> float:
+        """The longest that an answer may take; for an endpoint with all its tries and pauses."""
+        tries = self.retries + 1 if self.kind == "openai" else 1
+        return tries * self.timeout_s + (tries - 1) * LONGEST_PAUSE_S
 
     def written(self, key: str) -> str:
         """A key as the file has it, before variables are laid in; "" when it is not there."""

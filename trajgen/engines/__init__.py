@@ -50,6 +50,7 @@ class Completion:
     """The answer to a request; `finish` is "length" when `max_tokens` cut it off.
 
     Counts are tokens; `cached_tokens` are those of the prompt that a prefix cache served.
+    `request_id` is that of the request it answers, where the engine says so.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Completion:
     prompt_tokens: int
     generated_tokens: int
     cached_tokens: int = 0
+    request_id: str = ""
 
 
 class Engine(Protocol):

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trajgen import telemetry
 from trajgen.config.engine import EngineConfig
-from trajgen.engines import Completion, Request
+from trajgen.engines import Completion, Request, leash
 from trajgen.engines.adapters import RANKS, folder_of, rank, room
 from trajgen.errors import (
     EngineDead,
@@ -28,6 +29,7 @@ from trajgen.errors import (
 )
 from trajgen.models import local_path
 from trajgen.records import Message, Tool
+from trajgen.scratch import scratch
 
 if TYPE_CHECKING:
     from trajgen.engines.tokens import TokenCounter
@@ -36,6 +38,7 @@ _QUIET = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "TOKENIZERS_PARALLELISM": "false",
 }
+CLOSE_S = 2.0  # for vLLM's processes to end by themselves
 # One engine is on one node: what its processes say to each other stays there.
 _ON_LOOPBACK = {
     "VLLM_HOST_IP": "127.0.0.1",
@@ -55,6 +58,7 @@ class VllmEngine:
         self._folders = {name: name for name in adapters}
         self._rank = RANKS[-1]
         self._llm: Any = None
+        self._held = ExitStack()
         self._tokenizer: Any = None
         self._counter: TokenCounter | None = None
         self._own_tokens: re.Pattern[str] | None = None
@@ -72,6 +76,7 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
         # vLLM keeps a core free for an API server; here there is only our event loop beside it.
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
+        os.environ.setdefault("VLLM_ENGINE_READY_TIMEOUT_S", f"{self.config.start_timeout_s:.0f}")
         try:
             await self._load(path)
         except ImportError as error:
@@ -101,7 +106,8 @@ class VllmEngine:
             # vLLM 0.32 on CPU: a seeded request whose prompt is computed in pieces kills the
             # engine ("CPU Generator does not use offset"); so the requests share a generator.
             self._seeded = False
-        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
+        with leash.held(self._held.enter_context(scratch())):
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
         self._max_len = self._llm.model_config.max_model_len
         self._tokenizer = self._llm.get_tokenizer()
         if asyncio.iscoroutine(self._tokenizer):
@@ -158,15 +164,16 @@ class VllmEngine:
             lora_request=self._adapter(request),
         )
         outputs = [output async for output in stream]  # one: FINAL_ONLY
-        if not outputs:
-            raise EngineDead("vLLM closed the request without an answer", request.id)
-        best, output = outputs[-1].outputs[0], outputs[-1]
+        if len(outputs) != 1 or len(outputs[0].outputs) != 1:
+            raise EngineDead(f"vLLM gave {len(outputs)} answers to one request", request.id)
+        output, best = outputs[0], outputs[0].outputs[0]
         return Completion(
             text=best.text,
             finish="length" if best.finish_reason == "length" else "stop",
             prompt_tokens=len(tokens),
             generated_tokens=len(best.token_ids),
             cached_tokens=output.num_cached_tokens or 0,
+            request_id=output.request_id,
         )
 
     def _prompt(self, request: Request) -> list[int]:
@@ -219,9 +226,10 @@ class VllmEngine:
 
     async def close(self) -> None:
         """Stop the engine and its child processes."""
-        if self._llm is not None:
-            self._llm.shutdown(timeout=5.0)
-            self._llm = None
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.shutdown(timeout=CLOSE_S)
+        self._held.close()
 
 
 def _on_cpu() -> bool:

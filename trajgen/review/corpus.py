@@ -6,13 +6,13 @@ Crash rule: reads only; the cache is a temporary folder that is removed when Pyt
 from __future__ import annotations
 
 import atexit
-import shutil
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trajgen import telemetry
+from trajgen.scratch import scratch
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,8 +30,9 @@ def load(files: Sequence[Place], rows: int) -> Dataset:
 
         features = Features.from_arrow_schema(SCHEMA.remove_metadata())
         return Dataset.from_dict({name: [] for name in SCHEMA.names}, features=features)
-    cache = Path(tempfile.mkdtemp(prefix="trajgen-"))
-    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    kept = ExitStack()
+    cache = kept.enter_context(scratch())
+    atexit.register(kept.close)
     loaded: Dataset = load_dataset(
         "parquet", data_files=_linked(files, cache), split="train", cache_dir=str(cache)
     )

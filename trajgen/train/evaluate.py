@@ -10,15 +10,16 @@ Crash rule: figures are there whole or not at all; the next start measures what 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from trajgen.durable import place_bytes
+from trajgen.engines import leash
 from trajgen.errors import MachineError
 from trajgen.fidelity.source import load_real
 from trajgen.loading import find
@@ -27,6 +28,7 @@ from trajgen.models import local_path
 from trajgen.pipeline import open_pipeline
 from trajgen.records import Json
 from trajgen.run_record import record_bytes
+from trajgen.scratch import scratch
 from trajgen.train.recipe import EvaluateConfig, Recipe
 
 LIMIT_S = 6 * 3600
@@ -94,8 +96,8 @@ class Evaluation:
         if weights is None or not (weights / "adapter_config.json").is_file():
             yield self.recipe.model if weights is None else str(weights)
             return
-        with tempfile.TemporaryDirectory(prefix="trajgen-merged-") as scratch:
-            merged = Path(scratch) / "model"
+        with scratch() as folder:
+            merged = folder / "model"
             merge(Path(local_path(self.recipe.model)), weights, merged)
             yield str(merged)
 
@@ -123,7 +125,13 @@ def fidelity(pipeline: Path, model: str, asked: EvaluateConfig) -> dict[str, Jso
 def _run(command: Sequence[str]) -> str:
     """The standard output of a command of ours."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            env={**os.environ, leash.VARIABLE: str(os.getpid())},  # its engines end with us
+        )
     except subprocess.TimeoutExpired as error:
         raise MachineError(f"evaluation is not done within {LIMIT_S} s") from error
     if done.returncode not in (0, 1):  # 1: a bar that the pipeline sets is missed

@@ -53,7 +53,7 @@ def completion(raw: bytes, messages: Sequence[Message]) -> Completion:
 
 
 def _completion(data: Json, messages: Sequence[Message]) -> Completion:
-    choice = data["choices"][0]
+    (choice,) = data["choices"]
     if choice.get("finish_reason") in ("abort", "error"):
         raise ValueError("the server gave the answer up")
     text = _content(choice["message"].get("content"))

@@ -61,7 +61,7 @@ class ScriptedEngine:
         self._alive()
         text, finish = self._play(request)
         prompt = sum(self.count_tokens(request.messages, ()))
-        return Completion(text, finish, prompt, _size(text))
+        return Completion(text, finish, prompt, _size(text), request_id=request.id)
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         """Tokens of each message, its calls as JSON; the tools count with the first."""

@@ -14,13 +14,14 @@ import json
 import logging
 import shutil
 import subprocess
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import digest
 from trajgen.records import Json
+from trajgen.scratch import scratch
 
 _SAME_EVERYWHERE = ["-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2"]
 _SMALL = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g"]  # quick to start, one core
@@ -33,7 +34,8 @@ class Server:
     def __init__(self) -> None:
         self._gateway: Any = None
         self._process: Any = None
-        self._scratch: Any = None
+        self._held = ExitStack()
+        self._scratch = Path()
 
     def simulation(self) -> Any:
         """A simulation of its own. Raises InputError without the package, MachineError
@@ -48,9 +50,9 @@ class Server:
 
     def tree(self, simulation: Any) -> Json:
         """All objects of a simulation, as ScienceWorld writes them."""
-        if problem := simulation.getObjectTree(self._scratch.name):
+        if problem := simulation.getObjectTree(str(self._scratch)):
             raise MachineError(f"ScienceWorld gives no state ({problem})")
-        return json.loads((Path(self._scratch.name) / "objectTree.json").read_text("utf-8"))
+        return json.loads((self._scratch / "objectTree.json").read_text("utf-8"))
 
     def close(self) -> None:
         """End the process; twice does no harm."""
@@ -65,7 +67,7 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(_END_S)
-        self._scratch.cleanup()
+        self._held.close()
 
     def _start(self) -> None:
         check_package()
@@ -76,14 +78,14 @@ class Server:
         quiet = logging.getLogger("py4j")  # it tells of every object that outlives the process
         quiet.propagate, quiet.handlers = False, [logging.NullHandler()]
         runtime = java()
-        self._scratch = tempfile.TemporaryDirectory(prefix="trajgen-scienceworld-")
+        self._scratch = self._held.enter_context(scratch())
         try:
             port, token, self._process = launch_gateway(
                 classpath=JAR_PATH,
                 die_on_exit=True,
                 return_proc=True,
                 enable_auth=True,  # else any process of this machine could run code in it
-                cwd=self._scratch.name,  # it writes a file of its own where it stands
+                cwd=self._scratch,  # it writes a file of its own where it stands
                 java_path=runtime,
                 javaopts=[*_SAME_EVERYWHERE, *_SMALL],
             )
@@ -92,7 +94,7 @@ class Server:
             chance = getattr(self._gateway.jvm.scala.util, "Random$")
             self._chance: Any = getattr(chance, "MODULE$")
         except (OSError, Py4JError, ValueError) as error:
-            self._scratch.cleanup()
+            self._held.close()
             raise MachineError(
                 f"ScienceWorld's Java process does not start ({error})",
                 runtime,

@@ -9,7 +9,6 @@ what is there is whole, what is missing is made again.
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import Any
 from trajgen.errors import InputError, MachineError
 from trajgen.ids import stream
 from trajgen.models import cache_folder
+from trajgen.scratch import scratch
 
 MAPS = 20  # tried for one game
 MAPS_APART = 100_000  # their seeds: games of lower numbers share no map
@@ -85,11 +85,11 @@ def _make(domain: str, number: int, path: Path) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with quietly(), tempfile.TemporaryDirectory(prefix=".tmp-", dir=path.parent) as scratch:
-            game, options = _generated(domain, number, Path(scratch) / path.name)
+        with quietly(), scratch(path.parent) as room:
+            game, options = _generated(domain, number, room / path.name)
             compile_game(game, options)
             for made in (path.with_suffix(".json"), path):
-                os.replace(Path(scratch) / made.name, made)
+                os.replace(room / made.name, made)
     except (OSError, RuntimeError) as error:
         raise MachineError(
             f"the game could not be made ({error})",

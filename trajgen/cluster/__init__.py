@@ -1,4 +1,4 @@
-"""Ray: workers and shared engines as actors. The only file that imports ray.
+"""Ray: workers and shared engines as actors. The only room that knows ray.
 
 Each worker holds the agent's engine and its rollouts in one event loop. Engines that only
 speak to a server, or the scripted one, are made in every worker; a second model of its own
@@ -12,25 +12,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-from trajgen import telemetry
 from trajgen.actors import EngineActor, WorkerActor, adapters, short
+from trajgen.cluster.own import LOOPBACK
+from trajgen.cluster.session import ray_session
 from trajgen.config import ClusterConfig, Pipeline
 from trajgen.config.engine import EngineConfig
 from trajgen.dispatch import Handle
 from trajgen.engines import Engine, make_engine
+from trajgen.engines.watched import WatchedEngine
 from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.models import local_path
-from trajgen.own_cluster import LOOPBACK, alone
 from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 PLACE_S = 60.0  # for Ray to find room for an actor, over what its engines may take to start
 Hire = Callable[[int], Handle]
 
@@ -47,7 +47,10 @@ def check(pipeline: Pipeline) -> None:
 
 def make_local_engines(pipeline: Pipeline) -> dict[str, Engine]:
     """Every engine of the pipeline, in this process."""
-    return {name: make_engine(c, adapters(pipeline, name)) for name, c in pipeline.engines.items()}
+    return {
+        name: WatchedEngine(make_engine(config, adapters(pipeline, name)), config)
+        for name, config in pipeline.engines.items()
+    }
 
 
 def n_workers(pipeline: Pipeline) -> int:
@@ -65,43 +68,19 @@ def shared(pipeline: Pipeline) -> list[str]:
 
 
 @contextmanager
-def open_cluster(pipeline: Pipeline, job: Job) -> Iterator[Hire]:
-    """Gives `hire(number)`, which makes the handle of a fresh worker."""
+def open_cluster(pipeline: Pipeline, job: Job, logs: Path | None = None) -> Iterator[Hire]:
+    """Gives `hire(number)`, which makes the handle of a fresh worker. What workers wrote is in
+    the folder `logs` when the machine fails."""
     if pipeline.cluster.address == "inline":
         yield lambda number: Worker(job, make_local_engines(pipeline))
         return
-    with _ray(pipeline) as ray:
+    _refuse_open(pipeline.cluster)
+    with ray_session(_options(pipeline), logs) as ray:
         hiring = _Hiring(ray, pipeline, job)
         try:
             yield hiring.hire
         finally:
             hiring.close()
-
-
-@contextmanager
-def _ray(pipeline: Pipeline) -> Iterator[Any]:
-    """Ray, started here on loopback or joined at an address; left at the end."""
-    cluster = pipeline.cluster
-    _refuse_open(cluster)
-    telemetry.off()
-    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would run engines at 15
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    with alone(ray) if cluster.address == "local" else nullcontext():
-        try:
-            with _own_sigterm():
-                ray.init(**_options(pipeline))
-        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-            raise MachineError(
-                f"Ray does not start ({short(error)})",
-                cluster.address,
-                "`trajgen doctor` says more.",
-            ) from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
 
 
 def _options(pipeline: Pipeline) -> dict[str, Any]:
@@ -128,19 +107,6 @@ def _refuse_open(cluster: ClusterConfig) -> None:
             "cluster.address",
             "Set RAY_AUTH_MODE=token (see Ray's security page), or cluster.trusted: true.",
         )
-
-
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Ray takes SIGTERM for itself and exits without a word; here it stays as it was."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    except SystemExit as stopped:  # Ray's way to take it while it starts
-        raise KeyboardInterrupt from stopped
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 class _Hiring:

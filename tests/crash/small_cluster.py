@@ -1,0 +1,48 @@
+"""A Ray cluster of several nodes on this machine: somebody's own, which runs join."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from ray.cluster_utils import Cluster
+
+# Ray takes half a minute to miss a node; here it looks more often.
+QUICK = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 3,
+}
+
+
+@contextmanager
+def small_cluster(folder: Path, **node: Any) -> Iterator[Cluster]:
+    """A head that runs nothing and one node with the resources given."""
+    before = signal.getsignal(signal.SIGTERM)
+    head = {"num_cpus": 0, "_system_config": QUICK, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": str(folder)})
+    try:
+        cluster.add_node(**node)
+        yield cluster
+    finally:
+        cluster.shutdown()
+        signal.signal(signal.SIGTERM, before)
+
+
+def lose(cluster: Cluster, node: Any) -> None:
+    """A node goes as a machine does: without a word."""
+    theirs = [process for process in of(node) for process in (process, *process.children(True))]
+    cluster.remove_node(node, allow_graceful=False)
+    for process in theirs:
+        if process.is_running():
+            process.kill()
+
+
+def of(node: Any) -> list[psutil.Process]:
+    """The processes of a node that Ray itself started."""
+    started: Mapping[str, list[Any]] = node.all_processes
+    return [psutil.Process(info.process.pid) for infos in started.values() for info in infos]

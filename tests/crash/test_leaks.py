@@ -1,0 +1,64 @@
+"""Fifty runs in one process leave nothing in it: no thread, descriptor, child, lock or file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.crash.driven import no_shared_memory_left
+from tests.small_pipeline import environment, write_pipeline
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+PROGRAM = """
+import gc, json, os, shutil, sys, threading
+import psutil
+import trajgen
+
+def held():
+    gc.collect()
+    me = psutil.Process()
+    with open("/proc/locks") as locks:
+        mine = [line for line in locks if line.split()[4] == str(me.pid)]
+    return {
+        "descriptors": me.num_fds(),
+        "threads": threading.active_count(),
+        "children": len(me.children(recursive=True)),
+        "connections": len(me.net_connections(kind="all")),
+        "locks": len(mine),
+        "temporary": len(os.listdir(os.environ["TMPDIR"])),
+    }
+
+pipeline, count = sys.argv[1], int(sys.argv[2])
+found = []
+for number in range(count):
+    trajgen.run(pipeline, f"run-{number}")
+    found.append(held())
+    shutil.rmtree(f"run-{number}")
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(("address", "count"), [("inline", 50), ("local", 4)])
+def test_runs_in_one_process_leave_nothing(address: str, count: int, tmp_path: Path) -> None:
+    """Through Ray too: what its first start adds to the process, the others do not add to."""
+    pipeline = write_pipeline(tmp_path, cluster={"address": address})
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    with no_shared_memory_left():
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, pipeline, str(count)],
+            cwd=tmp_path,
+            env=environment(TMPDIR=str(temporary)),
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found[-1] == found[1], "it grows with every run"
+    assert found[-1]["children"] == found[-1]["locks"] == found[-1]["temporary"] == 0

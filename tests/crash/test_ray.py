@@ -1,0 +1,124 @@
+"""A local Ray under a run: workers killed, signals at any moment, and nothing left of it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import trajgen
+from tests.crash.driven import driven, no_shared_memory_left
+from tests.crash.test_nodes import committed, rows, whole
+from tests.small_pipeline import write_pipeline
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+BADLY = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}}
+LOCAL = {"address": "local"}
+STOPPED = "trajgen: stopped. Committed shards are safe; run the same command to go on."
+TWO: dict[str, Any] = {  # the world's engine is an actor of its own
+    "engines": {
+        "main": {"kind": "scripted", "script": {**BADLY, "delay_ms": 40}, "max_num_seqs": 16},
+        "world": {"kind": "scripted", "script": {**BADLY, "delay_ms": 10}, "replicas": 2},
+    },
+    "roles": {"user": "main", "agent": "main", "world": "world"},
+    "shards": {"rows": 10},
+}
+
+
+def test_twenty_workers_killed_in_500_tasks(tmp_path: Path) -> None:
+    """kill -9 in the middle of its rollouts; the rows are those of one process."""
+    changes = {**TWO, "max_tasks": 500, "target": 500}
+    run, killed = tmp_path / "run", 0
+    pipeline = write_pipeline(tmp_path, **changes, cluster=LOCAL)
+    with driven("run", pipeline, "--out", run, cwd=tmp_path) as command:
+        while killed < 20:
+            command.wait_for(lambda least=2 * killed: committed(run) >= least)
+            for worker in command.family("ray::WorkerActor"):
+                worker.kill()
+                killed += 1
+                psutil.wait_procs([worker], 5)
+        ended = command.ended(200)
+        assert ended.code == 0, ended.err
+        assert command.left_over() == []
+    whole(run)
+    inline = write_pipeline(tmp_path / "inline", **changes, cluster={"address": "inline"})
+    assert rows(run) == rows(trajgen.run(inline, tmp_path / "inline" / "run").path)
+
+
+def test_an_engine_killed_with_its_actor(tmp_path: Path) -> None:
+    run, killed = tmp_path / "run", 0
+    pipeline = write_pipeline(tmp_path, **TWO, max_tasks=120, target=120, cluster=LOCAL)
+    with driven("run", pipeline, "--out", run, cwd=tmp_path) as command:
+        while killed < 3:
+            command.wait_for(lambda least=2 * killed: committed(run) >= least)
+            for engine in command.family("ray::EngineActor")[:1]:
+                engine.kill()
+                killed += 1
+        ended = command.ended(120)
+        assert ended.code == 0, ended.err
+        assert command.left_over() == []
+    whole(run)
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C", "twice"])
+def test_stopped_in_the_middle(how: str, tmp_path: Path) -> None:
+    """Of 130 the shell knows; no process, file or segment stays, and the run goes on."""
+    run = tmp_path / "run"
+    pipeline = write_pipeline(tmp_path, **TWO, max_tasks=400, target=400, cluster=LOCAL)
+    with no_shared_memory_left(), driven("run", pipeline, "--out", run, cwd=tmp_path) as command:
+        command.wait_for(lambda: committed(run) >= 2)
+        assert command.family("ray::")
+        if how == "Ctrl-C":
+            command.press_ctrl_c()
+        else:
+            command.send(signal.SIGTERM)
+            if how == "twice":
+                time.sleep(0.1)
+                command.send(signal.SIGTERM)
+        ended = command.ended(30)
+        assert (ended.code, ended.err.splitlines()[-1]) == (130, STOPPED)
+        assert "Traceback" not in ended.err
+        assert ended.seconds < (2 if how == "twice" else 5)
+        assert command.left_over(5) == []
+    assert trajgen.open(run).status()["done"] >= 20
+
+
+def test_signals_while_ray_starts(tmp_path: Path) -> None:
+    """At a dozen moments of its start, which takes seconds: none is lost."""
+    pipeline = write_pipeline(tmp_path, **TWO, max_tasks=40, cluster=LOCAL)
+    draw = random.Random(2)
+    for attempt in range(12):
+        with driven("run", pipeline, "--out", tmp_path / "run", cwd=tmp_path) as command:
+            command.wait_for((tmp_path / "run" / "plan.parquet").exists)
+            time.sleep(draw.uniform(0, 4))
+            command.send(signal.SIGTERM if attempt % 2 else signal.SIGINT)
+            ended = command.ended(30)
+            assert ended.seconds < 5
+            assert "Traceback" not in ended.err
+            if ended.code != 130:
+                assert trajgen.open(tmp_path / "run").status()["complete"], ended.err
+            assert command.left_over(5) == []
+
+
+def test_killed_with_everything_it_started(tmp_path: Path) -> None:
+    """kill -9 of the driver: its processes follow it, its files go with the next run."""
+    run = tmp_path / "run"
+    pipeline = write_pipeline(tmp_path, **TWO, max_tasks=60, target=60, cluster=LOCAL)
+    with no_shared_memory_left(), driven("run", pipeline, "--out", run, cwd=tmp_path) as command:
+        command.wait_for(lambda: committed(run) >= 2)
+        command.send(signal.SIGKILL)
+        command.ended()
+        left = command.left_over()
+        assert [entry for entry in left if entry.startswith("process")] == []
+        assert left, "kill -9 leaves what the next run has to sweep"
+        temporary = str(command.temporary)
+        with driven("run", pipeline, "--out", run, cwd=tmp_path, TMPDIR=temporary) as again:
+            assert again.ended(120).code == 0
+        assert command.left_over() == []
+    whole(run)
