@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trajgen import telemetry
 from trajgen.engines.tokens import TokenCounter, load_tokenizer
 from trajgen.errors import InputError
 from trajgen.exporters import Unfit
@@ -60,6 +61,7 @@ class _Bare:
     def apply_chat_template(
         self, messages: list[Message], tools: list[Tool] | None, tokenize: bool, **values: Any
     ) -> str:
+        telemetry.off()
         from transformers.utils.chat_template_utils import render_jinja_template
 
         rendered, _ = render_jinja_template(
