@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -25,11 +26,11 @@ LATE = MachineError("too late")
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
     """What hangs waits for it; nothing hangs after the test."""
-    event = threading.Event()
+    event, before = threading.Event(), set(threading.enumerate())
     yield event
     event.set()
-    for thread in threading.enumerate():
-        if thread.daemon and thread is not threading.current_thread():
+    for thread in set(threading.enumerate()) - before:
+        if thread.daemon:
             thread.join(5)
 
 
@@ -50,6 +51,18 @@ def test_what_is_done_in_time_gives_its_result_or_error() -> None:
     ):
         with pytest.raises(CommitError, match="disk full"):
             call()
+
+
+def test_an_error_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio logs, with its traceback, what nobody has asked for."""
+
+    def fail() -> None:
+        raise LATE
+
+    with pytest.raises(MachineError):
+        asyncio.run(awaited_within(5, fail, LATE))
+    gc.collect()
+    assert caplog.text == ""
 
 
 def test_what_hangs_raises_and_is_left_behind(gate: threading.Event) -> None:

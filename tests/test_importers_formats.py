@@ -170,6 +170,7 @@ def test_tools_are_found_in_the_system_prompt() -> None:
         (NOUS.format(json.dumps(list(TOOLS))), None),
         (NOUS.format(repr(list(TOOLS))), None),
         (f"Be brief.\n<tools>{lines}</tools>", "Be brief."),
+        (f"# Tools\nAsk first.\n{QWEN.format(lines)}", "# Tools\nAsk first.\nBe brief."),
     ):
         found = hermes.normalised(talked(("system", system), *turns))
         assert isinstance(found, dict), found

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,22 @@ from trajgen.errors import InputError, MachineError, RunLocked
 from trajgen.lease import LEASE, Lease
 from trajgen.object_store import ObjectStore, Version
 from trajgen.objects import ObjectPath
+
+
+@pytest.fixture(autouse=True)
+def no_keeper_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leases that a test leaves behind are renewed no longer."""
+    made: list[Lease] = []
+    take = Lease._take
+
+    def noted(self: Lease) -> Version:
+        made.append(self)
+        return take(self)
+
+    monkeypatch.setattr(Lease, "_take", noted)
+    yield
+    for lease in made:
+        lease._over.set()
 
 
 def held(run: ObjectPath) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_the_page_says_what_the_run_gave(tmp_path: Path) -> None:
     page = Page(report(Run.open(make_run(tmp_path / "r", rows, dead=2))))
     for words in (
         "6 of 10 tasks gave a row that was kept (60%), with 60 tokens to train on.",
-        "The run is not finished",
+        "The run is not finished.",
         "kept rows wanted 5",
         "repetition The text repeats itself over and over. 2 20%",
         "timeout 2 20%",
@@ -132,7 +132,7 @@ def test_the_page_says_what_the_run_gave(tmp_path: Path) -> None:
         "sing 0 0 0%",
         "No kept row of house calls these tools: sing",
         "(start) 100",
-        "1 seed lines were refused",
+        "Seed lines that were refused, and are in quarantine.jsonl: 1.",
         "These seeds were not found",
         "agent model big",
     ):
@@ -298,6 +298,7 @@ def test_quantiles_and_bars_of_a_histogram() -> None:
     assert len(low) == 1  # beyond the kept rows: in the last bar
     assert "or more turns: 100.0% of rejected rows" in low[0].words
     assert low[0].y == shown.line
+    assert histogram("T", "turns", {1: 2}, {}).bins[0].words == "1 turns: 100.0% of kept rows"
     assert "half of them at most 50" in shown.words
     assert [text for _, text in shown.ticks] == ["0", "20", "40", "60", "80", "100"]
 

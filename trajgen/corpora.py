@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from trajgen.errors import InputError
 from trajgen.importers import columns, hub, import_source, is_source
+from trajgen.importers.openai import normalised
 from trajgen.importers.opening import is_corpus, open_corpus
 from trajgen.importers.problem import Problem
 from trajgen.importers.rows import Corpus, corpus_at, files_in
@@ -41,7 +42,7 @@ def rows(source: str, domain: Domain | None) -> Iterator[Row]:
         path = find(source)
         lines = path / "trajectories.jsonl"
         if lines.is_file():
-            yield from _foreign(corpus_at(lines), domain or _of_folder(path))
+            yield from _foreign(corpus_at(lines, normalised), domain or _of_folder(path))
         else:
             yield from _of_files(path, domain)
 

@@ -29,7 +29,12 @@ def done_within(limit_s: float, work: Callable[[], T], late: TrajgenError) -> T:
 async def awaited_within(limit_s: float, work: Callable[[], T], late: TrajgenError) -> T:
     """`done_within` beside an event loop. Cancelled, it leaves the work to itself."""
     future = _begun(work)
-    await asyncio.wait([asyncio.wrap_future(future)], timeout=limit_s)
+    waiting = asyncio.wrap_future(future)
+    try:
+        await asyncio.wait([waiting], timeout=limit_s)
+    finally:
+        if not waiting.cancel():
+            waiting.exception()  # seen: it is raised below
     return _result(future, late)
 
 

@@ -39,8 +39,11 @@ def remote(name: str) -> Iterator[tuple[int, dict[str, Json], bool]]:
     """
     split = _opened(name)
     typed = _is_typed(split)
-    for number, row in enumerate(split, 1):
-        yield number, row, typed
+    try:
+        for number, row in enumerate(split, 1):
+            yield number, row, typed
+    except OSError as error:
+        raise _silent(name, error) from error
 
 
 def _opened(name: str) -> Any:
@@ -58,7 +61,7 @@ def _opened(name: str) -> Any:
         fix = "Name a file or folder that is there, or NAME:SPLIT or NAME:CONFIG:SPLIT of the hub."
         raise InputError(f"no such data set ({str(error)[:300]})", f"hf:{name}", fix) from error
     except OSError as error:
-        raise MachineError(f"the hub gives no answer ({str(error)[:200]})", f"hf:{name}") from error
+        raise _silent(name, error) from error
     if not isinstance(found, IterableDatasetDict):
         return found
     if len(found) > 1:
@@ -66,6 +69,11 @@ def _opened(name: str) -> Any:
             f"has the splits {', '.join(found)}", f"hf:{name}", f"Name one, as hf:{path}:train."
         )
     return next(iter(found.values()))
+
+
+def _silent(name: str, error: OSError) -> MachineError:
+    what = f"the hub gives no answer ({str(error)[:200]})"
+    return MachineError(what, f"hf:{name}", "Try again, or name a file or folder that is here.")
 
 
 def _is_typed(split: Any) -> bool:

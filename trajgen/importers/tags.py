@@ -19,7 +19,8 @@ _CALLS = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _ANSWERS = re.compile(r"\s*<tool_response>\n?(.*?)\n?</tool_response>", re.DOTALL)
 _TOOLS = re.compile(r"<tools>(.*?)</tools>", re.DOTALL)
 _SAYS_TOOLS = re.compile(  # how the part of a system prompt begins that lists the tools
-    r"# Tools\b|You are a function[- ]calling AI model\b|You are provided with function signatures"
+    r"# Tools\s+You may call one or more functions|You are a function[- ]calling AI model\b"
+    r"|You are provided with function signatures"
 )
 
 

@@ -16,7 +16,7 @@ from trajgen.run_record import existing_run, seed_sources
 
 Sources = tuple[str, ...]
 _SOURCES: dict[str, Sources] = {}  # run id -> where its seeds are
-_SEEDS: dict[Sources, dict[str, Seed]] = {}  # what was read of them, by the seed's id
+_SEEDS: dict[str, dict[str, Seed]] = {}  # what was read of a source, by the seed's id
 
 
 def remember(folder: Place) -> None:
@@ -31,15 +31,21 @@ def seed_of(trajectory: Trajectory) -> Seed:
     sources = _SOURCES.get(trajectory.run_id, ())
     if not sources:
         raise InputError("the run of this trajectory was not opened", trajectory.id)
-    if sources not in _SEEDS:
-        from trajgen.seeds import load_seeds
-
-        _SEEDS[sources] = {seed.id: seed for seed in load_seeds(sources).seeds}
-    if seed := _SEEDS[sources].get(trajectory.seed_id):
-        return seed
+    for source in sources:
+        if seed := seeds_in(source).get(trajectory.seed_id):
+            return seed
     raise InputError(
         f"no seed has the id {trajectory.seed_id!r}", ", ".join(sources), "The seeds have changed."
     )
+
+
+def seeds_in(source: str) -> dict[str, Seed]:
+    """The seeds of one source by id, read once. Raises InputError when it cannot be read."""
+    if source not in _SEEDS:
+        from trajgen.seeds import load_seeds
+
+        _SEEDS[source] = {seed.id: seed for seed in load_seeds((source,)).seeds}
+    return _SEEDS[source]
 
 
 def seed_at_hand(trajectory: Trajectory) -> Seed | str:
@@ -51,7 +57,7 @@ def seed_at_hand(trajectory: Trajectory) -> Seed | str:
     if not sources or not trajectory.seed_id:
         return ""
     slow = [source for source in sources if is_source(source)]
-    if slow and sources not in _SEEDS:
+    if slow and not set(slow) <= _SEEDS.keys():
         return f"The seed is one of {slow[0]}, which takes a while to read: run.seed_of(...) does."
     try:
         return seed_of(trajectory)

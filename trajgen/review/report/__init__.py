@@ -78,6 +78,6 @@ def _tiles(of: Gathered) -> Iterator[tuple[str, str]]:
     for name, what in (("n_tokens", "tokens a row"), ("n_tool_calls", "tool calls a row")):
         total = sum(n * count for n, count in of.tally.lengths[name].kept.items())
         yield f"{total / rows:,.1f}".removesuffix(".0") if rows else "–", what
-    yield f"{status['seconds'] / rows:,.2f} s" if rows else "–", "time a kept row"
-    written = status["tokens"]["generated"]
-    yield f"{written / rows:,.0f}" if rows else "–", "tokens written a kept row"
+    seconds, written = status["seconds"], status["tokens"]["generated"]
+    yield f"{seconds / rows:,.2f} s" if rows and seconds else "–", "time a kept row"
+    yield f"{written / rows:,.0f}" if rows and written else "–", "tokens written a kept row"

@@ -27,7 +27,8 @@ def histogram(title: str, unit: str, kept: Counts, rejected: Counts) -> Histogra
     low -= low % step
     n = (high - low) // step + 1
     line, room = _line(kept, rejected)
-    about = (low, step, unit)
+    beyond = max((*kept, *rejected), default=0) >= low + n * step
+    about = (low, step, unit, n - 1 if beyond else n)
     bins = [*_bars("kept", _shares(kept, low, step, n), -line, line, about)]
     bins += _bars("rejected", _shares(rejected, low, step, n), room - line, line, about)
     rows = {"kept": kept, "rejected": rejected}
@@ -67,17 +68,17 @@ def _line(kept: Counts, rejected: Counts) -> tuple[float, float]:
 
 
 def _bars(
-    kind: Kind, shares: list[float], reach: float, line: float, about: tuple[int, int, str]
+    kind: Kind, shares: list[float], reach: float, line: float, about: tuple[int, int, str, int]
 ) -> Iterable[Bin]:
     """Bars from `line` up where `reach` is negative, else down; the longest goes that far."""
-    low, step, unit = about
+    low, step, unit, tail = about  # `tail` is the bar that holds what is beyond
     width, most = WIDTH / len(shares), max(shares)
     for at, part in enumerate(shares):
         if part:
             height = max(part / most * abs(reach), 0.75)  # what is there is seen
             first = low + at * step
-            last = "or more" if at == len(shares) - 1 else f"to {first + step - 1:,}"
-            range_ = f"{first:,}" if step == 1 and last != "or more" else f"{first:,} {last}"
+            last = "" if step == 1 else f" to {first + step - 1:,}"
+            range_ = f"{first:,}{' or more' if at == tail else last}"
             yield Bin(
                 round(at * width + 0.5, 2), round(line - height if reach < 0 else line, 2),
                 round(width - 1, 2), round(height, 2), kind,

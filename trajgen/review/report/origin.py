@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trajgen.errors import TrajgenError
-from trajgen.records import Json, Seed
+from trajgen.records import Seed
+from trajgen.review.origin import seeds_in
 from trajgen.review.run import Run
-from trajgen.run_record import existing_run
+from trajgen.run_record import existing_run, seed_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,19 @@ class Origin:
 
 def origin(run: Run) -> Origin:
     """The seeds of `run`, looked for from here as `trajgen run` looks for them."""
-    from trajgen.seeds import load_seeds
-
     seeds: dict[str, Seed] = {}
     missing: list[str] = []
-    for source in _sources(existing_run(run.path)):
+    try:
+        sources = seed_sources(existing_run(run.path))
+    except TrajgenError as error:  # a variable of their names is not set here
+        return Origin(missing=(_said(error),))
+    for source in sources:
         try:
-            seeds.update({seed.id: seed for seed in load_seeds((source,)).seeds})
+            seeds.update(seeds_in(source))
         except TrajgenError as error:
-            missing.append(str(error).partition("\n")[0])
+            missing.append(_said(error))
     return Origin(seeds, tuple(missing))
 
 
-def _sources(record: Mapping[str, Json]) -> list[str]:
-    sources = record["pipeline"].get("seeds", ())
-    return [sources] if isinstance(sources, str) else list(sources)
+def _said(error: TrajgenError) -> str:
+    return str(error).partition("\n")[0]

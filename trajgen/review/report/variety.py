@@ -25,7 +25,11 @@ def lengths(of: Gathered) -> Section:
         "its own. The last bar holds all longer ones too."
     )
     found = ((of.tally.lengths[name], *words) for name, words in LENGTHS.items())
-    blocks = [histogram(title, unit, sides.kept, sides.rejected) for sides, title, unit in found]
+    blocks = [
+        histogram(title, unit, sides.kept, sides.rejected)
+        for sides, title, unit in found
+        if any(sides.kept) or any(sides.rejected)  # tokens are not counted everywhere
+    ]
     return Section("lengths", "Lengths and tokens", about, blocks)
 
 

@@ -67,10 +67,10 @@ def _funnel(of: Gathered) -> Table:
 
 
 def _ended(of: Gathered) -> Iterator[Block]:
-    quarantined = of.status["quarantined"]
+    refused = of.status["quarantined"]
     yield Text(
-        f"The tasks come from {of.planned_seeds:,} seeds; {quarantined:,} seed lines were refused "
-        "and are in quarantine.jsonl."
+        f"Seeds that tasks come from: {of.planned_seeds:,}. Seed lines that were refused, and are "
+        f"in quarantine.jsonl: {refused:,}."
     )
     if of.tally.outcomes:
         rows = of.tally.outcomes.most_common()
@@ -111,12 +111,10 @@ def headline(of: Gathered) -> str:
         return "Nothing is done yet."
     part = percent(status["kept"] / status["done"])
     tokens = sum(n * rows for n, rows in of.tally.lengths["n_target_tokens"].kept.items())
-    state = "" if status["complete"] else f" The run is not finished: {_left(of)} tasks are owed."
+    left = status["planned"] - status["done"]
+    owed = f"; {left:,} tasks of the plan are left" if left else ""
+    state = "" if status["complete"] else f" The run is not finished{owed}."
     return (
         f"{status['kept']:,} of {status['done']:,} tasks gave a row that was kept ({part}), with "
         f"{tokens:,} tokens to train on.{state}"
     )
-
-
-def _left(of: Gathered) -> str:
-    return f"up to {of.status['planned'] - of.status['done']:,}"
