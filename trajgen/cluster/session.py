@@ -22,7 +22,6 @@ from trajgen import telemetry
 from trajgen.actors import short
 from trajgen.cluster.own import alone
 from trajgen.errors import MachineError
-from trajgen.own_cluster import alone
 from trajgen.process import begun_in, end
 from trajgen.scratch import scratch, sweep
 
