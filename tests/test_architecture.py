@@ -27,7 +27,7 @@ LAYERS = (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
         *("lease", "scratch", "process", "config.*", "config"),
     ),
-    ("telemetry", "control_tokens", "own_cluster", "weights"),
+    ("telemetry", "control_tokens", "weights"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),

@@ -3,9 +3,10 @@
 An object is put whole, in one request, or not at all, and only over what the caller has seen
 there: over nothing, or over one version. Whoever comes second gets Conflict.
 
-Every call ends, with an answer or as a MachineError at its limit. Calls run in a loop of their
-own, in a thread that nobody waits for, so a store that hangs holds up neither Ctrl-C nor the
-end of the process.
+Every call ends, with an answer or as a MachineError at its limit. Each runs in a thread that
+nobody waits for, so a store that hangs holds up neither Ctrl-C nor the end of the process. The
+library's calls with `async` are not used: its own threads then enter Python, and abort the
+process when Python is about to end.
 
 Crash rule: a request that was under way when the driver died takes effect whole or not at all,
 and maybe late; over a version that is gone by then it takes none.
@@ -20,7 +21,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +37,7 @@ LIMIT_S = 30.0  # of one call, its tries included
 BYTES_A_SECOND = 1 << 20  # a call with much to carry may take longer
 _SAID = 500  # characters of a store's answer in an error
 _SLICE_S = 0.1  # how soon a wait hears that it has to end
-_LAST_S = 0.3  # for answers that are on their way when Python ends: they need it
+_LAST_S = 0.3  # for answers that are on their way when Python ends
 _CLIENT = {"timeout": "10m", "connect_timeout": "5s", "allow_http": True}  # where asked for
 _RETRY = {
     "max_retries": 6,
@@ -96,7 +97,7 @@ class ObjectStore:
         """What the store knows of an object."""
         import obstore
 
-        return _meta(self._call(name, lambda: obstore.head_async(self._raw, name)))
+        return _meta(self._call(name, lambda: obstore.head(self._raw, name)))
 
     def put(self, name: str, data: bytes, over: Version | None) -> Version:
         """Put an object over nothing (None), or over this version and no other."""
@@ -107,7 +108,7 @@ class ObjectStore:
         try:
             found = self._call(
                 name,
-                lambda: obstore.put_async(self._raw, name, data, mode=mode, use_multipart=False),
+                lambda: obstore.put(self._raw, name, data, mode=mode, use_multipart=False),
                 len(data),
             )
         except FileNotFoundError as error:
@@ -119,7 +120,7 @@ class ObjectStore:
         import obstore
 
         self.guard()
-        self._call(name, lambda: obstore.copy_async(self._raw, name, target))
+        self._call(name, lambda: obstore.copy(self._raw, name, target))
 
     def delete(self, name: str) -> None:
         """Delete an object, which may be gone already."""
@@ -127,7 +128,7 @@ class ObjectStore:
 
         self.guard()
         try:
-            self._call(name, lambda: obstore.delete_async(self._raw, name))
+            self._call(name, lambda: obstore.delete(self._raw, name))
         except FileNotFoundError:
             return
 
@@ -136,9 +137,7 @@ class ObjectStore:
         objects with their bytes."""
         import obstore
 
-        found = self._call(
-            folder, lambda: obstore.list_with_delimiter_async(self._raw, folder or None)
-        )
+        found = self._call(folder, lambda: obstore.list_with_delimiter(self._raw, folder or None))
         objects = {str(entry["path"]): int(entry["size"]) for entry in found["objects"]}
         return [str(prefix) for prefix in found["common_prefixes"]], objects
 
@@ -149,23 +148,17 @@ class ObjectStore:
     def _get(self, name: str, options: Any) -> tuple[bytes, Meta]:
         import obstore
 
-        found = self._call(name, lambda: obstore.get_async(self._raw, name, options=options))
+        found = self._call(name, lambda: obstore.get(self._raw, name, options=options))
         size = found.range[1] - found.range[0]
-        return bytes(self._call(name, found.bytes_async, size)), _meta(found.meta)
+        return bytes(self._call(name, found.bytes, size)), _meta(found.meta)
 
-    def _call(self, name: str, call: Callable[[], Awaitable[T]], size: int = 0) -> T:
+    def _call(self, name: str, call: Callable[[], T], size: int = 0) -> T:
         """What `call` gives, within the limit and with errors of ours."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-        async def answer() -> T:
-            return await call()
-
         where = f"{self.url}/{name}"
-        future = asyncio.run_coroutine_threadsafe(answer(), _loop())
-        _PENDING.add(future)
-        future.add_done_callback(_PENDING.discard)
         try:
-            return self._wait(future, self.limit_s + size / BYTES_A_SECOND)
+            return self._wait(_begun(call), self.limit_s + size / BYTES_A_SECOND)
         except TimeoutError as error:
             raise _failure("does not answer in time", where) from error
         except FileNotFoundError as error:
@@ -177,11 +170,8 @@ class ObjectStore:
 
     def _wait(self, future: Future[T], limit_s: float) -> T:
         """The result by the limit, and by the end. A wait that blocks an event loop ends when the
-        task that waits is cancelled, as Ctrl-C does.
-
-        A request that nobody waits for any more is not cancelled: the library would report that
-        to a Python that may be gone by then.
-        """
+        task that waits is cancelled, as Ctrl-C does. A request that nobody waits for any more
+        goes on to its own end."""
         task, over = _running_task(), time.monotonic() + limit_s
         while not wait([future], _SLICE_S).done:
             if task is not None and task.cancelling():
@@ -241,12 +231,29 @@ def _config(scheme: str) -> Any:
     return {"account_name": account}  # without it the library panics
 
 
+def _begun(call: Callable[[], T]) -> Future[T]:
+    """The result to come of `call`, in a thread of its own that no process waits for."""
+    from obstore.exceptions import BaseError
+
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except (BaseError, OSError, ValueError) as error:
+            future.set_exception(error)
+
+    _await_last_answers()
+    _PENDING.add(future)
+    future.add_done_callback(_PENDING.discard)
+    threading.Thread(target=run, name="object-store", daemon=True).start()
+    return future
+
+
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+def _await_last_answers() -> None:
+    """A call that came back while Python ends would abort the process."""
     atexit.register(lambda: wait(_PENDING, _LAST_S))
-    threading.Thread(target=loop.run_forever, name="object-store", daemon=True).start()
-    return loop
 
 
 def _running_task() -> asyncio.Task[Any] | None:

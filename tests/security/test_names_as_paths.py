@@ -143,9 +143,14 @@ def test_a_run_of_another_form_is_damaged(run: Path, changes: dict[str, Any]) ->
 @pytest.mark.parametrize(
     "name",
     [
-        *("run.json", "manifest.json", "plan.parquet", "quarantine.jsonl", "shards", "rejects"),
-        *("dead", "logs", "logs/driver.lock", "shards/train-00001.parquet", "dead/00000.jsonl"),
-        *("shards/.tmp-train-00001.parquet", "corrupt"),
+        *("run.json", "shards", "logs/driver.lock", "shards/.tmp-train-00001.parquet"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in (
+                *("manifest.json", "plan.parquet", "quarantine.jsonl", "rejects", "dead", "logs"),
+                *("shards/train-00001.parquet", "dead/00000.jsonl", "corrupt"),
+            )
+        ),
     ],
 )
 def test_no_part_of_a_run_is_a_link(run: Path, name: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.small_pipeline import environment, start, write_pipeline
-from trajgen.own_cluster import alone
+from trajgen.cluster.own import alone
 
 AUTH = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -100,7 +100,8 @@ def test_every_socket_is_on_loopback(running: psutil.Process) -> None:
         if c.status == psutil.CONN_LISTEN
     }
     assert listening, "nothing listens: this is no cluster"
-    assert {at for at in listening if at[0] not in ("127.0.0.1", "::1")} == set()
+    here = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    assert {at for at in listening if at[0] not in here} == set()
 
 
 def token_of(process: psutil.Process) -> str:

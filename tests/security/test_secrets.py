@@ -95,7 +95,7 @@ def holding(folder: Path) -> list[str]:
 
 
 @pytest.mark.usefixtures("secrets")
-@pytest.mark.parametrize("place", ["", "/again"])
+@pytest.mark.parametrize("place", ["", pytest.param("/again", marks=pytest.mark.slow)])
 def test_a_server_that_says_the_key_back(
     server: str, place: str, tmp_path: Path, capsys: Any, caplog: Any
 ) -> None:
@@ -207,6 +207,7 @@ def test_a_recipe_is_saved_as_it_is_written(
     assert recipe.saved()["data"]["world"]["from"] == ["${X}/run", "seeds/household"]
 
 
+@pytest.mark.slow
 def test_a_run_finds_its_seeds_by_the_variable_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +228,7 @@ def test_a_run_finds_its_seeds_by_the_variable_again(
         run_seeds(run)
 
 
+@pytest.mark.slow
 def test_another_value_is_another_run_and_says_where_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -73,7 +75,12 @@ def test_of_an_adapter_on_the_hub_only_data_is_fetched(
         asked.update(options)
         return str(folder)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    hub, errors = ModuleType("huggingface_hub"), ModuleType("huggingface_hub.errors")
+    hub.snapshot_download = fetch  # type: ignore[attr-defined]
+    for name in ("HfHubHTTPError", "HFValidationError", "LocalEntryNotFoundError"):
+        setattr(errors, name, OSError)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
     assert folder_of("somebody/adapter") == str(folder)
     assert asked["allow_patterns"] == ["*.json", "*.safetensors"]
 

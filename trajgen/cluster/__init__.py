@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trajgen.actors import EngineActor, WorkerActor, adapters, short
+from trajgen.cluster.own import LOOPBACK
 from trajgen.cluster.session import ray_session
 from trajgen.config import ClusterConfig, Pipeline
 from trajgen.config.engine import EngineConfig
@@ -26,7 +27,6 @@ from trajgen.engines import Engine, make_engine
 from trajgen.engines.watched import WatchedEngine
 from trajgen.errors import EngineDead, InputError, MachineError
 from trajgen.models import local_path
-from trajgen.own_cluster import LOOPBACK
 from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 

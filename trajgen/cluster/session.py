@@ -20,8 +20,8 @@ from typing import Any
 
 from trajgen import telemetry
 from trajgen.actors import short
+from trajgen.cluster.own import alone
 from trajgen.errors import MachineError
-from trajgen.own_cluster import alone
 from trajgen.process import begun_in, end
 from trajgen.scratch import scratch, sweep
 
