@@ -6,20 +6,21 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from tests.crash.small_run import open_run, result
 from tests.small_pipeline import write_pipeline
 from tests.test_dispatch import Play, run
-from trajgen import cli, shards, writes
+from trajgen import cli, pipeline, shards, writes
 from trajgen.deadline import awaited_within, done_within
 from trajgen.errors import CommitError, MachineError, RunLocked
 from trajgen.run_folder import RunFolder
 
+T = TypeVar("T")
 LATE = MachineError("too late")
 
 
@@ -116,8 +117,12 @@ def test_a_manifest_that_hangs_ends_the_command(
     gate: threading.Event,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(writes, "LIMIT_S", 0.2)
+    def soon_late(path: Path, write: Callable[[], T]) -> T:
+        monkeypatch.setattr(writes, "LIMIT_S", 0.2)  # of the manifest alone
+        return writes.written(path, write)
+
     monkeypatch.setattr(writes, "END_S", 0.1)
+    monkeypatch.setattr(pipeline, "written", soon_late)
     monkeypatch.setattr(RunFolder, "_finish", lambda *_: gate.wait())
     out = tmp_path / "run"
     assert cli.main(["run", str(write_pipeline(tmp_path)), "--out", str(out), "--limit", "2"]) == 3

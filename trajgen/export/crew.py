@@ -41,7 +41,8 @@ class Maker:
 
     @classmethod
     def open(cls, run: str | Place, format: str, template: str | None) -> Maker:
-        """`run` is a folder or an object store's URL. Raises InputError for what cannot be opened or made so."""
+        """`run` is a folder or an object store's URL. Raises InputError for what cannot be opened
+        or made so."""
         opened = Run.open(run)
         named = Template(template) if template else None
         exporter = make_exporter(format, Source(opened, named))
