@@ -133,12 +133,17 @@ BROAD = {"Exception", "BaseException"}
 Node = TypeVar("Node", bound=ast.AST)
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> tuple[str, ...]:
     """The full names that a file imports when it runs, wherever in it."""
-    checked = [n for n in ast.walk(tree(name)) if isinstance(n, ast.If)]
+    return tuple(_imports(name))
+
+
+def _imports(name: str) -> Iterator[str]:
+    checked = [n for n in walked(name) if isinstance(n, ast.If)]
     checked = [n for n in checked if ast.unparse(n.test) == "TYPE_CHECKING"]
     skipped = {id(inner) for node in checked for inner in ast.walk(node)}
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -176,10 +181,15 @@ def rooms_of(name: str) -> set[str]:
     }
 
 
+@cache
+def walked(name: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(name)))
+
+
 def nodes(kind: type[Node]) -> Iterator[tuple[str, Node]]:
     """Every node of one kind in the package, with its `file:line`."""
     for name in FILES:
-        for node in ast.walk(tree(name)):
+        for node in walked(name):
             if isinstance(node, kind):
                 yield f"{name}:{node.lineno}", node
 

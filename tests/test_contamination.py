@@ -118,6 +118,7 @@ def test_seeds_that_are_the_benchmark_are_refused(tmp_path: Path) -> None:
         known.refuse_seeds([SEED], {"shop": DOMAIN})
 
 
+@pytest.mark.slow
 def test_a_run_rejects_what_its_benchmark_holds(tmp_path: Path) -> None:
     seeds = load_seeds(("seeds/household",)).seeds
     items = tmp_path / "items.jsonl"

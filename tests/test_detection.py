@@ -16,6 +16,8 @@ from trajgen import filters
 from trajgen.filters.exchanges import exchanges
 from trajgen.ids import stream
 
+pytestmark = pytest.mark.slow  # whole corpora, broken in every way
+
 
 @cache
 def few() -> tuple[Clean, ...]:
@@ -81,7 +83,6 @@ def test_speed_is_measured_on_twelve_messages_and_five_calls() -> None:
     assert filters.check(replace(trajectories[7], messages=trajectories[7].messages[:-1]), domain)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_bars_on_everything_that_can_be_imported() -> None:
     found = measured([name for name in names() if not name.startswith("pipelines/")], 1)

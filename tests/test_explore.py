@@ -118,6 +118,7 @@ def test_the_same_command_gives_the_same_bytes(explored: Path, tmp_path: Path) -
     assert content(tmp_path) == content(explored)
 
 
+@pytest.mark.slow
 def test_another_seed_draws_other_calls(explored: Path, tmp_path: Path) -> None:
     explore("seeds/household", "declared", tmp_path, N, seed=1, shard_rows=ROWS)
     mine, other = (
@@ -127,6 +128,7 @@ def test_another_seed_draws_other_calls(explored: Path, tmp_path: Path) -> None:
     assert mine != other
 
 
+@pytest.mark.slow
 def test_killed_after_a_shard_it_goes_on_to_the_same_bytes(
     explored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +153,7 @@ def test_killed_after_a_shard_it_goes_on_to_the_same_bytes(
     assert content(tmp_path) == content(explored)
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_is_made_anew_with_the_same_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     explore("seeds/household", "declared", folder, 600, shard_rows=ROWS)
@@ -197,6 +200,7 @@ def test_a_play_that_cannot_be_played_is_dead_and_counts_nothing(
     assert found["transitions"] == sum(found["policies"].values()) < 400
 
 
+@pytest.mark.slow
 def test_a_game_that_is_won_ends_its_play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(textworld.GAMES, "house", 3)
     found = explore("textworld:house", "textworld:house", tmp_path, 150)

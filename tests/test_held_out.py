@@ -20,6 +20,8 @@ from trajgen.train.examples import make_examples
 from trajgen.train.recipe import load_recipe
 from trajgen.transitions import transitions
 
+pytestmark = pytest.mark.slow  # every house of the recipe
+
 RECIPE = shipped("recipes") / "household_135m_cpu.yaml"
 SMALL = "household:train/40"
 

@@ -400,6 +400,7 @@ def chores(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
 
 @given(st.lists(chores(), max_size=60), st.sampled_from(sorted(SEEDS)))
 @settings(max_examples=150, deadline=None)
+@pytest.mark.slow
 def test_code_and_rules_agree_wherever_a_job_leads(
     jobs: list[tuple[str, dict[str, str]]], name: str
 ) -> None:

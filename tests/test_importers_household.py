@@ -27,6 +27,8 @@ from trajgen.loading import shipped
 from trajgen.records import Call, Seed, calls_of
 from trajgen.seeds import check_source, load_lines, load_seeds
 
+pytestmark = pytest.mark.slow  # hundreds of drawn houses
+
 
 @cache
 def seeds(argument: str) -> tuple[Seed, ...]:

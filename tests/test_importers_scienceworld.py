@@ -16,6 +16,8 @@ from trajgen.records import calls_of
 from trajgen.seeds import check_imported, check_source
 from trajgen.worlds.scienceworld import tasks
 
+pytestmark = pytest.mark.slow  # the real environment
+
 
 def test_every_seed_passes_the_filters_and_a_folder_of_them_too(tmp_path: Path) -> None:
     found = few()
@@ -48,7 +50,6 @@ def test_sources() -> None:
     assert list(tasks.chosen("boil"))[:2] == ["boil-0", "boil-1"]
 
 
-@pytest.mark.slow
 def test_a_run_plays_in_the_real_laboratory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,8 @@ from trajgen.ledger import Ledger, node_hash
 from trajgen.records import Seed, calls_of
 from trajgen.seeds import initial_state, seed_problem
 
+pytestmark = pytest.mark.slow  # the real environments
+
 DOMAINS = ("airline", "retail", "telecom")
 SHOPS = ("airline", "retail")  # whose users have no phone of their own
 

@@ -22,6 +22,8 @@ from trajgen.seeds import check_imported, check_source
 from trajgen.worlds import make_world
 from trajgen.worlds.textworld.families import FAMILIES, MAPS_APART
 
+pytestmark = pytest.mark.slow  # the real games
+
 
 @pytest.mark.parametrize("domain", [*FAMILIES])
 def test_every_seed_passes_the_filters_and_a_folder_of_them_too(

@@ -371,6 +371,7 @@ def everything() -> Iterator[tuple[str, dict[str, Any]]]:
 METHODS = [*STATE["card_checks"], *STATE["gift_cards"], "PM-0"]
 
 
+@pytest.mark.slow
 def test_code_and_the_rules_above_agree_on_every_call_in_every_seeds_end() -> None:
     states = [STATE, *([*replay(seed)][-1][2] for seed in SEEDS.values())]
     asked = 0

@@ -167,6 +167,7 @@ def test_planned_faults_and_verdicts_teach_nothing() -> None:
     assert taught("world", replace(row, steps=steps)) == []
 
 
+@pytest.mark.slow
 def test_explored_examples_have_both_sides_of_every_tool(tmp_path: Path) -> None:
     explore("seeds/household", "declared", tmp_path / "run", 1600)
     found = list(MAKERS["world"](open_pipeline(QUICK), load_source(str(tmp_path / "run"), None)))

@@ -35,6 +35,8 @@ from trajgen.worlds.scienceworld.play import Play
 from trajgen.worlds.scienceworld.server import Server
 from trajgen.worlds.scienceworld.tools import call_of, command, refused, told
 
+pytestmark = pytest.mark.slow  # the real environment
+
 JAR = "scienceworld.jar"
 FEW = ("find-animal-0", "lifespan-longest-lived-0", "find-animal-3")
 
@@ -65,7 +67,6 @@ def play(server: Server) -> Iterator[Play]:
         yield game
 
 
-@pytest.mark.slow
 def test_the_gold_path_played_through_the_world_completes_the_task() -> None:
     world = make_world(config())
     assert (world.name, world.takes_state) == ("scienceworld:all", False)
@@ -254,14 +255,12 @@ print(json.dumps([[s.id, s.messages, s.state, s.goal, dict(s.meta)] for s in see
 """
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_same_seeds_and_texts() -> None:
     first, second = (in_a_process(PROGRAM, hash_seed) for hash_seed in ("1", "2"))
     assert first == second
     assert len(json.loads(first)) == 2
 
 
-@pytest.mark.slow
 def test_the_java_that_the_extra_brings_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java_server.shutil, "which", lambda name: None)
     with closing(Server()) as server:
@@ -269,7 +268,6 @@ def test_the_java_that_the_extra_brings_gives_the_same(monkeypatch: pytest.Monke
     assert again == few().seeds[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_the_process_ends_with_the_program_however_that_ends(
     ending: signal.Signals, tmp_path: Path

@@ -29,6 +29,8 @@ from trajgen.seeds import initial_state
 from trajgen.worlds import Answer, Scene, make_world
 from trajgen.worlds.tau2 import Tau2Episode, Tau2World
 
+pytestmark = pytest.mark.slow  # the real environments
+
 DOMAINS = ("airline", "retail", "telecom")
 REPO = Path(__file__).parents[1]
 
@@ -87,7 +89,6 @@ def recorded(seed: Seed) -> dict[str, str]:
 # what it answers
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DOMAINS)
 def test_every_call_of_every_seed_is_answered_as_recorded(name: str) -> None:
     for seed in imported(name).seeds:
@@ -125,12 +126,6 @@ def compare(name: str, seeds: tuple[Seed, ...]) -> None:
 
 @pytest.mark.parametrize("name", DOMAINS)
 def test_golden_actions_do_what_they_do_in_tau2(name: str) -> None:
-    compare(name, imported(name).seeds[::15])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", DOMAINS)
-def test_all_golden_actions_do_what_they_do_in_tau2(name: str) -> None:
     compare(name, imported(name).seeds)
 
 
@@ -354,7 +349,6 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return trajgen.run(REPO / "pipelines/tau2_retail_real.yaml", folder, 48, faulty)
 
 
-@pytest.mark.slow
 def test_a_pipeline_runs_in_the_real_environment(rows: Any) -> None:
     counted = rows.status()
     assert counted["kept"] + counted["rejected"] + counted["dead"] == counted["done"] == 48
@@ -370,7 +364,6 @@ def test_no_real_answer_is_rejected_as_a_wrong_world(rows: Any) -> None:
     assert set(rows.yield_table().index) & WORLD_CODES == set()
 
 
-@pytest.mark.slow
 def test_a_row_holds_what_was_touched_and_replays(rows: Any) -> None:
     for kept in rows:
         replay = Ledger(kept.state_initial)
@@ -393,7 +386,6 @@ def test_a_planned_fault_never_reaches_the_environment(rows: Any) -> None:
         assert (one.applies, one.effects) == (False, ())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["airline", "telecom"])
 def test_the_other_domains_run_as_well(name: str, tmp_path: Path) -> None:
     changed = [*SCRIPTED, f"seeds=tau2:{name}", f"world.domain={name}"]

@@ -35,6 +35,8 @@ from trajgen.worlds.textworld.tools import (
     phrase,
 )
 
+pytestmark = pytest.mark.slow  # the real games
+
 FEW = 4
 
 
@@ -235,7 +237,6 @@ def test_an_unknown_domain_names_the_known_ones() -> None:
         make_world(config("palace"))
 
 
-@pytest.mark.slow
 def test_the_cache_holds_whole_games_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +257,6 @@ print(json.dumps([[s.id, s.messages, s.state, s.goal, dict(s.meta)] for s in fou
 """
 
 
-@pytest.mark.slow
 def test_two_processes_make_the_same_games_seeds_and_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
