@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
@@ -70,12 +71,14 @@ def plan(arguments: Arguments) -> None:
 
 
 def fidelity(arguments: Arguments) -> None:
+    from trajgen.fidelity.answers import write_answers
     from trajgen.fidelity.command import fidelity
     from trajgen.fidelity.plot import save_plot
     from trajgen.fidelity.table import table
 
     if arguments.n is not None:
         _refuse_none(arguments.n)
+    answers, plot = (_file_to_be(name) for name in (arguments.answers, arguments.plot))
     with _chatter_on_stderr():
         found = fidelity(
             arguments.pipeline,
@@ -86,9 +89,21 @@ def fidelity(arguments: Arguments) -> None:
             say,
         )
     _print(json.dumps(found.figures) if arguments.json else table(found.figures))
-    if arguments.plot:
-        save_plot(found.figures, user_path(arguments.plot))
+    if answers:
+        write_answers(answers, found.answers)
+    if plot:
+        save_plot(found.figures, plot)
     found.check()
+
+
+def _file_to_be(name: str | None) -> Path | None:
+    """Where a file will be written; told before the work that it holds, not after."""
+    if name is None:
+        return None
+    path = user_path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError("no file can be written there", str(path), "Name a file in a folder.")
+    return path
 
 
 def explore(arguments: Arguments) -> None:
