@@ -11,11 +11,10 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
-from trajgen.loading import user_path
+from trajgen.loading import file_to_be, user_path
 
 if TYPE_CHECKING:
     from trajgen.records import Trajectory
@@ -78,7 +77,7 @@ def fidelity(arguments: Arguments) -> None:
 
     if arguments.n is not None:
         _refuse_none(arguments.n)
-    answers, plot = (_file_to_be(name) for name in (arguments.answers, arguments.plot))
+    answers, plot = (file_to_be(name) for name in (arguments.answers, arguments.plot))
     with _chatter_on_stderr():
         found = fidelity(
             arguments.pipeline,
@@ -94,16 +93,6 @@ def fidelity(arguments: Arguments) -> None:
     if plot:
         save_plot(found.figures, plot)
     found.check()
-
-
-def _file_to_be(name: str | None) -> Path | None:
-    """Where a file will be written; told before the work that it holds, not after."""
-    if name is None:
-        return None
-    path = user_path(name)
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError("no file can be written there", str(path), "Name a file in a folder.")
-    return path
 
 
 def explore(arguments: Arguments) -> None:
