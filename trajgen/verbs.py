@@ -79,14 +79,8 @@ def fidelity(arguments: Arguments) -> None:
         _refuse_none(arguments.n)
     answers, plot = (file_to_be(name) for name in (arguments.answers, arguments.plot))
     with _chatter_on_stderr():
-        found = fidelity(
-            arguments.pipeline,
-            arguments.world,
-            arguments.n,
-            not arguments.no_replay,
-            arguments.set,
-            say,
-        )
+        wanted = (arguments.world, arguments.n, not arguments.no_replay)
+        found = fidelity(arguments.pipeline, *wanted, arguments.set, say)
     _print(json.dumps(found.figures) if arguments.json else table(found.figures))
     if answers:
         write_answers(answers, found.answers)
