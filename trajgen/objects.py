@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -164,7 +164,9 @@ def sizes_in(folder: Place) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.glob("*") if path.is_file()}
 
 
-def side_by_side(place: Place, call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def side_by_side(
+    place: Place, call: Callable[[T], R], items: Iterable[T]
+) -> Generator[R, None, None]:
     """`call` of each item in order, several at a time, more where each waits for a network, and
     a few ahead of what is taken. When this is interrupted a store gets no time to finish."""
     at_once = _AT_ONCE[isinstance(place, ObjectPath)]

@@ -17,7 +17,7 @@ ended are moved to logs/surplus/: paid for, kept, and part of nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any
@@ -111,7 +111,7 @@ class RunFolder:
         """`each_committed` by number."""
         return {info.number: info for info in self.each_committed()}
 
-    def each_committed(self) -> Iterator[ShardInfo]:
+    def each_committed(self) -> Generator[ShardInfo, None, None]:
         """Every sound committed shard in order, gaps included, a few in memory at a time.
 
         Reads every byte once against the seals and digests, and parses no rows. At the end a
