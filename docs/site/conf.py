@@ -47,12 +47,18 @@ def as_it_stands(
 
 
 def in_short(
-    app: object, what: str, name: str, obj: object, options: object, signature: str, returned: str
-) -> tuple[str | None, str]:
+    app: object,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str | None, str | None]:
     """Types by their own name; no arguments of a protocol, nor of an error that its base takes."""
     if getattr(obj, "_is_protocol", False) or (what == "exception" and "__init__" not in vars(obj)):
         return None, returned
-    return re.sub(r"~[\w.]*\.", "", signature or ""), returned
+    return signature and re.sub(r"~[\w.]*\.", "", signature), returned
 
 
 def setup(app: Sphinx) -> None:
