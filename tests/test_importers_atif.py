@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conversations import TOOLS
-from trajgen.importers.atif import normalised
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus.atif import normalised
+from trajgen.importers.corpus.problem import Problem
 
 pytest.importorskip("atif", reason="the extra atif")
 

@@ -13,9 +13,10 @@ import pytest
 from tests.conversations import GOOD, SHOP, TOOLS, calls, result, says, tool, user
 from trajgen import cli, load_domain
 from trajgen.errors import InputError, MachineError
-from trajgen.importers import hub, import_source, is_source, write_domain, write_seeds
+from trajgen.importers import import_source, is_source, write_domain, write_seeds
 from trajgen.importers.command import import_to
-from trajgen.importers.opening import open_corpus
+from trajgen.importers.corpus import hub
+from trajgen.importers.corpus.opening import open_corpus
 from trajgen.loading import shipped
 from trajgen.records import Seed
 from trajgen.seeds import check_source, load_seeds

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conversations import GOOD, TOOLS, tool, user
-from trajgen.importers import formats, hermes, openai, react, sharegpt
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus import formats, hermes, openai, react, sharegpt
+from trajgen.importers.corpus.problem import Problem
 
 FLAT = [t["function"] for t in TOOLS]
 A, B = {"order_id": "W1"}, {"order_id": "W2", "deep": {"a": [None, 1e22, "é", '{"x": 1}']}}

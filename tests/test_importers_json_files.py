@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from trajgen.errors import InputError
-from trajgen.importers import json_files, json_text
-from trajgen.importers.json_files import members, read
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus import json_files, json_text
+from trajgen.importers.corpus.json_files import members, read
+from trajgen.importers.corpus.problem import Problem
 
 ROWS = [{"a": 1}, {"b": 'x]}\\"[{'}, {"c": {"d": [[], {}]}}, {"e": "ä\u2028"}]
 

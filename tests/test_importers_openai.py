@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.conversations import GOOD, TOOLS
 from trajgen.errors import InputError
-from trajgen.importers.openai import Problem, normalised, read
+from trajgen.importers.corpus.openai import Problem, normalised, read
 
 
 def call(arguments: Any, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from trajgen.corpora import rows
 from trajgen.errors import InputError
 from trajgen.importers import Imported, import_source
 from trajgen.importers.command import import_to
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus.problem import Problem
 from trajgen.importers.tau2.simulations import simulations
 from trajgen.records import Seed, calls_of
 from trajgen.seeds import check_source, seed_problem

@@ -13,8 +13,8 @@ import pytest
 from tests.hostile import trajectories
 from tests.written_runs import write_run
 from trajgen.export.command import export
-from trajgen.importers.formats import FORMATS, Reader, normalised
-from trajgen.importers.rows import corpus_at
+from trajgen.importers.corpus.formats import FORMATS, Reader, normalised
+from trajgen.importers.corpus.rows import corpus_at
 from trajgen.records import Message, Trajectory
 
 WHOLE = ("trl", "openai", "atif", "axolotl", "verl")

@@ -20,8 +20,8 @@ from trajgen.filters.exchanges import exchanges
 from trajgen.filters.structure import role_of, text_of
 from trajgen.ids import canonical, digest
 from trajgen.importers import import_source, is_source
-from trajgen.importers.openai import normalised
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus.openai import normalised
+from trajgen.importers.corpus.problem import Problem
 from trajgen.loading import find
 from trajgen.records import Domain, Json, Reason, Seed, Trajectory
 from trajgen.schemas import parse_json

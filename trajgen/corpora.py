@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from trajgen.errors import InputError
-from trajgen.importers import columns, hub, import_source, is_source
-from trajgen.importers.openai import normalised
-from trajgen.importers.opening import is_corpus, open_corpus
-from trajgen.importers.problem import Problem
-from trajgen.importers.rows import Corpus, corpus_at, files_in
-from trajgen.importers.rows import Row as Found
+from trajgen.importers import import_source, is_source
+from trajgen.importers.corpus import columns, hub
+from trajgen.importers.corpus.openai import normalised
+from trajgen.importers.corpus.opening import is_corpus, open_corpus
+from trajgen.importers.corpus.problem import Problem
+from trajgen.importers.corpus.rows import Corpus, corpus_at, files_in
+from trajgen.importers.corpus.rows import Row as Found
 from trajgen.loading import find
 from trajgen.origin import run_seeds
 from trajgen.records import Domain, Trajectory

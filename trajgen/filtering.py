@@ -21,7 +21,7 @@ from trajgen import filters
 from trajgen.corpora import rows
 from trajgen.durable import TEMPORARY, disk_errors, sync_folder
 from trajgen.filters.corpus import fingerprint
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus.problem import Problem
 from trajgen.records import Domain, Json, Reason, Trajectory
 from trajgen.sketches import Copies, sketch
 

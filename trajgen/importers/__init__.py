@@ -50,12 +50,12 @@ IMPORTERS: dict[str, str] = {
     "textworld": "trajgen.importers.textworld:import_textworld",
     "scienceworld": "trajgen.importers.scienceworld:import_scienceworld",
     "household": "trajgen.importers.household:import_household",
-    "openai": "trajgen.importers.corpus:import_openai",
-    "sharegpt": "trajgen.importers.corpus:import_sharegpt",
-    "hermes": "trajgen.importers.corpus:import_hermes",
-    "react": "trajgen.importers.corpus:import_react",
-    "atif": "trajgen.importers.corpus:import_atif",
-    "hf": "trajgen.importers.corpus:import_any",
+    "openai": "trajgen.importers.corpus.domain:import_openai",
+    "sharegpt": "trajgen.importers.corpus.domain:import_sharegpt",
+    "hermes": "trajgen.importers.corpus.domain:import_hermes",
+    "react": "trajgen.importers.corpus.domain:import_react",
+    "atif": "trajgen.importers.corpus.domain:import_atif",
+    "hf": "trajgen.importers.corpus.domain:import_any",
 }
 
 

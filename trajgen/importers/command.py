@@ -7,8 +7,8 @@ from pathlib import Path
 
 from trajgen.errors import InputError
 from trajgen.importers import import_source, refuse_filled, write_seeds
-from trajgen.importers.corpus import Found
-from trajgen.importers.opening import is_corpus, open_corpus
+from trajgen.importers.corpus.domain import Found
+from trajgen.importers.corpus.opening import is_corpus, open_corpus
 from trajgen.records import Domain, Json, Seed
 
 _TOLD = 20  # refusals told one by one; all of them are in quarantine.jsonl

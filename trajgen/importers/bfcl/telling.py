@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from trajgen.filters.answers import is_failure
-from trajgen.importers.exact import literal
+from trajgen.importers.corpus.exact import literal
 from trajgen.records import Domain, Json, Message
 
 ASKS = (

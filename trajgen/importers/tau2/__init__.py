@@ -32,7 +32,7 @@ def import_tau2(argument: str) -> Imported:
     """
     source, kit = f"tau2:{argument}", KITS.get(argument)
     if argument.endswith(".json"):
-        from trajgen.importers.corpus import imported
+        from trajgen.importers.corpus.domain import imported
 
         return imported(source)
     if kit is None:

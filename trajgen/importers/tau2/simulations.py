@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from trajgen.errors import InputError
-from trajgen.importers import json_files
-from trajgen.importers.exact import arguments_of
-from trajgen.importers.openai import text_of
-from trajgen.importers.problem import Problem, Refused
-from trajgen.importers.rows import Corpus, Part, Raw
+from trajgen.importers.corpus import json_files
+from trajgen.importers.corpus.exact import arguments_of
+from trajgen.importers.corpus.openai import text_of
+from trajgen.importers.corpus.problem import Problem, Refused
+from trajgen.importers.corpus.rows import Corpus, Part, Raw
 from trajgen.importers.tau2.replay import Replay
 from trajgen.records import Domain, Json, Message
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from trajgen.importers.problem import Problem, Refused
-from trajgen.importers.sharegpt import tagged
+from trajgen.importers.corpus.problem import Problem, Refused
+from trajgen.importers.corpus.sharegpt import tagged
 from trajgen.records import Json
 
 _CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>\n?", re.DOTALL)

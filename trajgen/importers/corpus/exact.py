@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from trajgen.importers.problem import Refused
+from trajgen.importers.corpus.problem import Refused
 from trajgen.records import Json
 
 SHOWN = 100  # characters of an error

@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from trajgen.importers import tags
-from trajgen.importers.exact import decoded, exact
-from trajgen.importers.openai import text_of, tools_of
-from trajgen.importers.problem import Problem, Refused
-from trajgen.importers.turns import Turns
+from trajgen.importers.corpus import tags
+from trajgen.importers.corpus.exact import decoded, exact
+from trajgen.importers.corpus.openai import text_of, tools_of
+from trajgen.importers.corpus.problem import Problem, Refused
+from trajgen.importers.corpus.turns import Turns
 from trajgen.records import Json
 
 SPEAKERS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trajgen.importers.exact import arguments_of
-from trajgen.importers.problem import Refused
+from trajgen.importers.corpus.exact import arguments_of
+from trajgen.importers.corpus.problem import Refused
 from trajgen.records import Json, Message
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trajgen.errors import InputError
-from trajgen.importers import columns, formats, hub, json_files
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus import columns, formats, hub, json_files
+from trajgen.importers.corpus.problem import Problem
 from trajgen.records import Domain, Json
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from trajgen.importers.exact import SHOWN, decoded, literal
-from trajgen.importers.openai import text_of, tools_of
-from trajgen.importers.problem import Problem, Refused
-from trajgen.importers.turns import Turns
+from trajgen.importers.corpus.exact import SHOWN, decoded, literal
+from trajgen.importers.corpus.openai import text_of, tools_of
+from trajgen.importers.corpus.problem import Problem, Refused
+from trajgen.importers.corpus.turns import Turns
 from trajgen.records import Json
 
 LABELS = ("Question", "Thought", "Action", "Action Input", "Observation", "Final Answer")

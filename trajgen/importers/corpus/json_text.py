@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import IO, TypeAlias
 
-from trajgen.importers.exact import SHOWN, decode_from, exact
-from trajgen.importers.problem import Problem
+from trajgen.importers.corpus.exact import SHOWN, decode_from, exact
+from trajgen.importers.corpus.problem import Problem
 from trajgen.records import Json
 
 MAX_CHARS = 64 * 2**20  # of one item

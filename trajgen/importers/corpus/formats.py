@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trajgen.importers import atif, hermes, openai, react, sharegpt, tags
-from trajgen.importers.exact import decoded
-from trajgen.importers.problem import Problem, Refused
+from trajgen.importers.corpus import atif, hermes, openai, react, sharegpt, tags
+from trajgen.importers.corpus.exact import decoded
+from trajgen.importers.corpus.problem import Problem, Refused
 from trajgen.records import Json
 
 Reader = Callable[[Any, bool], dict[str, Json] | Problem]

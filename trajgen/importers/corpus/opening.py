@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from trajgen.errors import InputError
-from trajgen.importers import formats, hub
-from trajgen.importers.rows import SUFFIXES, Corpus, Part, corpus_at
+from trajgen.importers.corpus import formats, hub
+from trajgen.importers.corpus.rows import SUFFIXES, Corpus, Part, corpus_at
 from trajgen.importers.tau2.simulations import simulations
 from trajgen.loading import find
 from trajgen.worlds.tau2.real import DOMAINS

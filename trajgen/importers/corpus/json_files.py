@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from trajgen.errors import InputError
-from trajgen.importers import json_text
-from trajgen.importers.json_text import MAX_CHARS, PIECE, Numbered, too_long, value
+from trajgen.importers.corpus import json_text
+from trajgen.importers.corpus.json_text import MAX_CHARS, PIECE, Numbered, too_long, value
 
 _LINES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf"

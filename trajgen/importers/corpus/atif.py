@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from trajgen.errors import InputError
-from trajgen.importers.openai import tools_of
-from trajgen.importers.problem import Problem, Refused
+from trajgen.importers.corpus.openai import tools_of
+from trajgen.importers.corpus.problem import Problem, Refused
 from trajgen.records import Json, Message
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from trajgen.importers.exact import SHOWN, literal
-from trajgen.importers.problem import Refused
+from trajgen.importers.corpus.exact import SHOWN, literal
+from trajgen.importers.corpus.problem import Refused
 from trajgen.records import Json
 
 CALL, CALL_END = "<tool_call>", "</tool_call>"

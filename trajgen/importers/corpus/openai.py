@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trajgen.importers import json_files
-from trajgen.importers.exact import arguments_of, decoded, without_nulls
-from trajgen.importers.problem import Problem, Refused
+from trajgen.importers.corpus import json_files
+from trajgen.importers.corpus.exact import arguments_of, decoded, without_nulls
+from trajgen.importers.corpus.problem import Problem, Refused
 from trajgen.records import Json
 
 

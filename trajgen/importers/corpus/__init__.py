@@ -1,0 +1,1 @@
+"""Corpora of other people: what reads their files, and the formats their rows have."""
