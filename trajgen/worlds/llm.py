@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
@@ -52,7 +53,7 @@ class LlmWorld:
     def begin(self, scene: Scene) -> LlmEpisode:
         """A fresh episode; its prompt opens with what all episodes of the domain share."""
         domain = scene.domain
-        system = self.cast.prompts.render(
+        system = self.cast.prompts.shared(
             "world.system",
             {
                 "domain": about(domain),
@@ -84,6 +85,7 @@ class LlmEpisode:
     given: Answer | None = None
     seen: list[Message] = field(default_factory=list)
     shape: Shape | None = None
+    looked_over: int = 0  # of the messages, when they went out with an earlier question
 
     async def step(self, call: Call) -> Answer:
         """Ask for the call's precondition, effects and observation, and judge them. A tool that
@@ -96,10 +98,12 @@ class LlmEpisode:
             role="world",
             key=call.id,
             messages=self.asking(call),
-            guide=world_answer(kind, in_json, guide=True),
-            schema=world_answer(kind, in_json),
+            guide=_schema(kind, in_json, guide=True),
+            schema=_schema(kind, in_json, guide=False),
             context=self._context(call),
+            looked_over=self.looked_over,
         )
+        self.looked_over = len(self.messages)
         given, agreement = await self._given(call, question)
         self.said = given.text
         answer = given.answer or {
@@ -242,6 +246,12 @@ class LlmEpisode:
             "messages": list(self.seen),
             "failure_prefixes": list(self.scene.domain.failure_prefixes),
         }
+
+
+@lru_cache
+def _schema(kind: str | None, in_json: bool, guide: bool) -> dict[str, Json]:
+    """One schema for all calls of a kind, so that its validator is found at once."""
+    return world_answer(kind, in_json, guide)
 
 
 def _exchange(call: Call, observation: str) -> list[Message]:
