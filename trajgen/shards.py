@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -221,22 +222,35 @@ def read_info(path: Place) -> ShardInfo | None:
         return None
 
 
-def read_rows(path: Place, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(
+    path: Place, columns: Sequence[str] | None = None, at: Sequence[int] | None = None
+) -> Iterator[Row]:
     """The rows of a shard or rejects file, one by one; nested columns as lists of JSON text.
 
-    Page checksums are verified. Raises MachineError when the file is damaged or has
-    another schema, types of unknown Arrow extensions included.
+    Those alone at `at`, numbers from 0 that ascend, where it is given. Page checksums are
+    verified. Raises MachineError when the file is damaged or has another schema, types of
+    unknown Arrow extensions included.
     """
     try:
         with open_parquet(path, SCHEMA) as file:
+            begins = 0
             for batch in file.iter_batches(64, columns=list(columns) if columns else None):
-                yield from batch.to_pylist()
+                yield from (batch if at is None else _at(batch, begins, at)).to_pylist()
+                begins += batch.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
         raise MachineError(
             f"cannot be read ({error})",
             str(path),
             "`trajgen verify` names every damaged file; running again makes those shards anew.",
         ) from error
+
+
+def _at(batch: pa.RecordBatch, begins: int, at: Sequence[int]) -> pa.RecordBatch:
+    """Of a batch that begins at row `begins` of its file the rows that `at` names."""
+    first, last = (bisect_left(at, row) for row in (begins, begins + batch.num_rows))
+    if last - first == batch.num_rows:
+        return batch
+    return batch.take(pa.array([row - begins for row in at[first:last]], pa.int32()))
 
 
 def to_table(rows: Sequence[Mapping[str, Any]], path: Place) -> pa.Table:

@@ -42,6 +42,7 @@ class LlmWorld:
     name: str
     takes_state: bool = True
     _fields: dict[str, Fields] = field(default_factory=dict)
+    _systems: dict[str, str] = field(default_factory=dict, init=False)
 
     def fields(self, domain: Domain) -> Fields:
         """Which entities of the domain's state have which values."""
@@ -51,18 +52,20 @@ class LlmWorld:
 
     def begin(self, scene: Scene) -> LlmEpisode:
         """A fresh episode; its prompt opens with what all episodes of the domain share."""
-        domain = scene.domain
-        system = self.cast.prompts.render(
-            "world.system",
-            {
+        asks = bool(undeclared(scene.domain)) or not self.by_code
+        return LlmEpisode(self, scene, [speech("system", self.system(scene.domain))], asks)
+
+    def system(self, domain: Domain) -> str:
+        """What the model is told of a domain before it is asked anything."""
+        if domain.name not in self._systems:
+            context = {
                 "domain": about(domain),
                 "policy": domain.policy,
                 "tools": domain.tools,
                 "kinds": dict(domain.kinds),
-            },
-        )
-        asks = bool(undeclared(domain)) or not self.by_code
-        return LlmEpisode(self, scene, [speech("system", system)], asks)
+            }
+            self._systems[domain.name] = self.cast.prompts.render("world.system", context)
+        return self._systems[domain.name]
 
     @property
     def by_code(self) -> bool:
