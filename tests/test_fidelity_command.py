@@ -69,6 +69,34 @@ def test_it_is_the_same_each_time(trajgen: Trajgen) -> None:
     assert trajgen(*words).out == trajgen(*words).out
 
 
+def test_every_answer_stands_beside_the_true_one(trajgen: Trajgen, tmp_path: Path) -> None:
+    """The lines add up to the figures, and a wrong answer can be read."""
+    words = ("fidelity", pipeline(), "--world", WORLD, "--json", "--answers", "answers.jsonl")
+    found = json.loads(trajgen(*words).out)
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    sides = found["precondition"]
+    assert len(lines) == sides["applicable"]["n"] + sides["inapplicable"]["n"]
+    for side, applies in (("applicable", True), ("inapplicable", False)):
+        there = [line for line in lines if line["truth"]["applies"] is applies]
+        assert len(there) == sides[side]["n"]
+        assert sum(line["right"]["precondition"] for line in there) == sides[side]["correct"]
+    wrong = [line for line in lines if not line["right"]["observation"] and not line["error"]]
+    assert wrong
+    assert all(line["said"]["observation"] != line["truth"]["observation"] for line in wrong)
+    assert set(lines[0]["call"]) == {"name", "arguments"}
+
+
+@pytest.mark.parametrize("name", ["nowhere/a.jsonl", "bazaar"])
+@pytest.mark.parametrize("option", ["--answers", "--plot"])
+def test_where_no_file_can_be_is_told_before_the_work(
+    trajgen: Trajgen, option: str, name: str
+) -> None:
+    done = trajgen("fidelity", pipeline(), "--world", WORLD, option, name)
+    assert (done.code, done.out) == (2, "")
+    assert "no file can be written there" in done.err
+    assert "seeds:" not in done.err
+
+
 def test_nothing_is_rolled_out_when_not_wanted(trajgen: Trajgen) -> None:
     done = trajgen("fidelity", pipeline(), "--world", WORLD, "--json", "--no-replay")
     assert json.loads(done.out)["replay"]["n"] == 0
@@ -90,10 +118,9 @@ def test_the_plot_is_a_picture(trajgen: Trajgen) -> None:
 
 
 def test_a_plot_that_cannot_be_written_is_told_after_the_figures(trajgen: Trajgen) -> None:
-    for name in ("no/such/folder.png", "seen.docx"):
-        done = trajgen("fidelity", pipeline(), "--world", WORLD, "--no-replay", "--plot", name)
-        assert (done.code, "effects" in done.out) == (2, True)
-        assert f"{name}: cannot be written" in done.err
+    done = trajgen("fidelity", pipeline(), "--world", WORLD, "--no-replay", "--plot", "seen.docx")
+    assert (done.code, "effects" in done.out) == (2, True)
+    assert "seen.docx: cannot be written" in done.err
 
 
 def test_the_world_may_stand_in_the_file(trajgen: Trajgen) -> None:

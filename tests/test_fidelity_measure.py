@@ -51,7 +51,7 @@ def job(
 
 
 def measured(*arguments: Any, **changes: Any) -> dict[str, Json]:
-    return asyncio.run(measure(job(*arguments, **changes), lambda text: None))
+    return asyncio.run(measure(job(*arguments, **changes), lambda text: None)).figures
 
 
 @pytest.fixture

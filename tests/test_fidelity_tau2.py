@@ -81,7 +81,7 @@ def measured(domain: str, kind: str, replay: bool = False) -> dict[str, Json]:
     world = WorldConfig(kind=kind, domain=domain)
     job = pipeline(world=world.model_dump())
     wanted = Measure(job, PROMPTS, real(domain), N, replay, 4)
-    return asyncio.run(measure(wanted, lambda text: None))
+    return asyncio.run(measure(wanted, lambda text: None)).figures
 
 
 def bent(domain: str, kind: str) -> dict[str, Json]:

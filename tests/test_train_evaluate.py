@@ -62,7 +62,10 @@ class Desk:
     def finish(self) -> dict[str, Json]:
         return self.evaluation.finish(self.adapter, self.checkpoints)
 
-    def _fidelity(self, pipeline: Path, model: str, asked: EvaluateConfig) -> dict[str, Json]:
+    def _fidelity(
+        self, pipeline: Path, model: str, asked: EvaluateConfig, answers: Path
+    ) -> dict[str, Json]:
+        assert answers.parent.is_dir()
         assert not model.startswith(str(self.folder)) or Path(model).is_dir()
         self.measured.append((pipeline.stem, model, asked.n, asked.replay))
         return {"world": asked.world, "model": model, "steps": len(self.measured)}
@@ -125,7 +128,7 @@ def test_a_measurement_that_fails_leaves_nothing_and_no_merged_model(
 ) -> None:
     seen: list[str] = []
 
-    def fails(pipeline: Path, model: str, asked: EvaluateConfig) -> dict[str, Json]:
+    def fails(pipeline: Path, model: str, *_: object) -> dict[str, Json]:
         seen.append(model)
         assert Path(model).is_dir()
         raise MachineError("evaluation failed: no such port")
@@ -185,7 +188,8 @@ class Process:
 def ran(monkeypatch: pytest.MonkeyPatch, process: Any, **asked: Any) -> dict[str, Json]:
     monkeypatch.setattr(subprocess, "run", process)
     wanted = EvaluateConfig(world="declared:seeds/household", n=5, **asked)
-    return fidelity(find("pipelines/quickstart.yaml"), "a/model", wanted)
+    answers = Path("figures/result.answers.jsonl")
+    return fidelity(find("pipelines/quickstart.yaml"), "a/model", wanted, answers)
 
 
 @pytest.mark.parametrize("code", [0, 1])  # 1: a bar of the pipeline is missed
@@ -200,6 +204,7 @@ def test_fidelity_is_the_command_with_the_model_in_every_engine(
     assert command[command.index("-n") + 1] == "5"
     assert "--set=engines.main.model=a/model" in command
     assert "--no-replay" in command
+    assert command[command.index("--answers") + 1] == "figures/result.answers.jsonl"
     ran(monkeypatch, process, replay=True)
     assert "--no-replay" not in process.commands[-1]
 

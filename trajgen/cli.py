@@ -126,6 +126,7 @@ def _add_fidelity(commands: Any) -> None:
     verb.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override a key")
     verb.add_argument("--json", action="store_true")
     verb.add_argument("--plot", metavar="FILE.png", help="draw the figures there")
+    verb.add_argument("--answers", metavar="FILE.jsonl", help="each answer beside the true one")
 
 
 def _add_explore(commands: Any) -> None:

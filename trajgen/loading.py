@@ -91,6 +91,17 @@ def user_path(path: str | Path) -> Path:
     return found
 
 
+def file_to_be(name: str | None) -> Path | None:
+    """The file that is asked for, if one is. Raises InputError before the work that it is for,
+    not after, where it cannot be."""
+    if name is None:
+        return None
+    path = user_path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError("no file can be written there", str(path), "Name a file in a folder.")
+    return path
+
+
 def find(path: str, near: Path | None = None) -> Path:
     """`path` as a user means it: from here, beside `near`, or among what is shipped.
 

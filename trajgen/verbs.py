@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trajgen.errors import CheckFailed, InputError
-from trajgen.loading import user_path
+from trajgen.loading import file_to_be, user_path
 
 if TYPE_CHECKING:
     from trajgen.records import Trajectory
@@ -70,24 +70,22 @@ def plan(arguments: Arguments) -> None:
 
 
 def fidelity(arguments: Arguments) -> None:
+    from trajgen.fidelity.answers import write_answers
     from trajgen.fidelity.command import fidelity
     from trajgen.fidelity.plot import save_plot
     from trajgen.fidelity.table import table
 
     if arguments.n is not None:
         _refuse_none(arguments.n)
+    answers, plot = (file_to_be(name) for name in (arguments.answers, arguments.plot))
     with _chatter_on_stderr():
-        found = fidelity(
-            arguments.pipeline,
-            arguments.world,
-            arguments.n,
-            not arguments.no_replay,
-            arguments.set,
-            say,
-        )
+        wanted = (arguments.world, arguments.n, not arguments.no_replay)
+        found = fidelity(arguments.pipeline, *wanted, arguments.set, say)
     _print(json.dumps(found.figures) if arguments.json else table(found.figures))
-    if arguments.plot:
-        save_plot(found.figures, user_path(arguments.plot))
+    if answers:
+        write_answers(answers, found.answers)
+    if plot:
+        save_plot(found.figures, plot)
     found.check()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trajgen.config import BarsConfig
 from trajgen.errors import InputError
+from trajgen.fidelity.answers import Marked
 from trajgen.fidelity.bars import check_bars
 from trajgen.fidelity.measure import Measure, Tell, measure
 from trajgen.fidelity.source import load_real
@@ -19,9 +20,11 @@ SEEDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The figures of one measurement, and the bars that the pipeline sets for them."""
+    """The figures of one measurement, the answers that they count, and the bars that the
+    pipeline sets for them."""
 
     figures: dict[str, Json]
+    answers: tuple[Marked, ...]
     bars: BarsConfig
     where: str
 
@@ -57,5 +60,6 @@ def fidelity(
         replay=replay and (section.replay if section else True),
         at_once=in_flight(pipeline),
     )
-    figures = run_to_end(measure(job, tell))
-    return Found(figures, section.require if section and same else BarsConfig(), path)
+    measured = run_to_end(measure(job, tell))
+    bars = section.require if section and same else BarsConfig()
+    return Found(measured.figures, measured.answers, bars, path)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from trajgen.cluster import make_local_engines
 from trajgen.config import Pipeline
 from trajgen.errors import InputError
+from trajgen.fidelity.answers import Marked
 from trajgen.fidelity.predict import predict
 from trajgen.fidelity.replay import replay, tellable
-from trajgen.fidelity.score import Score
 from trajgen.fidelity.source import Real
 from trajgen.fidelity.steps import GOLDEN, Lesson
 from trajgen.fidelity.tally import NO_REPLAY, figures
@@ -58,8 +58,17 @@ class Measure:
         return calling[: self.n]
 
 
-async def measure(job: Measure, tell: Tell) -> dict[str, Json]:
-    """The figures, as `trajgen fidelity --json` prints them.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The figures, as `trajgen fidelity --json` prints them, and the answers that they count,
+    seed by seed."""
+
+    figures: dict[str, Json]
+    answers: tuple[Marked, ...]
+
+
+async def measure(job: Measure, tell: Tell) -> Measured:
+    """What the model answers to all that the real world was asked.
 
     Raises InputError when no seed calls anything, MachineError when an engine dies.
     """
@@ -87,21 +96,22 @@ async def _ask_model(
     asked: list[Lesson],
     goals: list[Seed],
     tell: Tell,
-) -> dict[str, Json]:
+) -> Measured:
     steps = _Progress(sum(len(lesson.asked) for lesson in asked), "answers", tell)
     rolls = _Progress(len(goals), "seeds rolled out", tell)
 
-    async def one(lesson: Lesson) -> list[Score]:
+    async def one(lesson: Lesson) -> list[Marked]:
         return await predict(unseen_stage(stage, lesson.seed), lesson, steps.step)
 
-    scores = await together(one, asked, job.at_once)
+    marked = [each for one_seed in await together(one, asked, job.at_once) for each in one_seed]
     again = NO_REPLAY
     if goals:
         again = await replay(
             real, lambda seed: unseen_stage(stage, seed), goals, job.at_once, rolls.step
         )
     model = unseen_stage(stage, job.seeds[0]).world.name  # an engine may learn it at its start
-    return figures(job.real.name, model, [score for each in scores for score in each], again)
+    found = figures(job.real.name, model, [each.score for each in marked], again)
+    return Measured(found, tuple(marked))
 
 
 def _needed(job: Measure, rolls_out: bool) -> list[str]:

@@ -9,27 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trajgen.errors import EngineDead, MachineError, PromptTooLong, RequestError, Timeout
+from trajgen.fidelity.answers import Marked
 from trajgen.fidelity.life import Life
-from trajgen.fidelity.score import Score, score
+from trajgen.fidelity.score import score
 from trajgen.fidelity.steps import GOLDEN, Asked, Lesson
 from trajgen.stage import Stage
 from trajgen.worlds import Answer
 
 
-async def predict(stage: Stage, lesson: Lesson, told: Callable[[], None]) -> list[Score]:
+async def predict(stage: Stage, lesson: Lesson, told: Callable[[], None]) -> list[Marked]:
     """How the stage's world does along one lesson; `told` is called after each answer.
 
     Raises MachineError when its engine dies.
     """
-    scores: list[Score] = []
+    marked: list[Marked] = []
     with Life(stage, stage.world, lesson.seed) as life:
         for asked in lesson.asked:
             said = await _said(life, asked)
-            scores.append(score(asked, life.ledger, said))
+            marked.append(Marked(lesson.seed, asked, said, score(asked, life.ledger, said)))
             if asked.kind == GOLDEN:
                 life.go_on(asked.call, asked.truth, said)
             told()
-    return scores
+    return marked
 
 
 async def _said(life: Life, asked: Asked) -> Answer | str:

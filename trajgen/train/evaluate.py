@@ -3,6 +3,7 @@ recipe's pipeline with the taught weights in its engines.
 
     figures/untaught.json   the model as it was     figures/step-N.json   a checkpoint
     figures/result.json     the result, also in its card
+    figures/*.answers.jsonl each answer that they count, beside the true one
 
 Crash rule: figures are there whole or not at all; the next start measures what is missing.
 """
@@ -83,9 +84,10 @@ class Evaluation:
         stored = self.path / FIGURES / f"{name}.json"
         if not stored.is_file():
             self.tell(f"fidelity of {name} to {asked.world}, {asked.n} seeds")
-            with self._model(weights) as model:
-                found = fidelity(find(pipeline, self.near), model, asked)
             stored.parent.mkdir(exist_ok=True)
+            answers = stored.with_suffix(".answers.jsonl")
+            with self._model(weights) as model:
+                found = fidelity(find(pipeline, self.near), model, asked, answers)
             place_bytes(stored, record_bytes({**found, "model": self._called(weights)}))
         figures: dict[str, Json] = json.loads(stored.read_text("utf-8"))
         return figures
@@ -109,12 +111,13 @@ class Evaluation:
         return f"{self.recipe.model}, {self.recipe.name}{at}"
 
 
-def fidelity(pipeline: Path, model: str, asked: EvaluateConfig) -> dict[str, Json]:
-    """The figures of `model` in every engine of `pipeline`. Raises MachineError."""
+def fidelity(pipeline: Path, model: str, asked: EvaluateConfig, answers: Path) -> dict[str, Json]:
+    """The figures of `model` in every engine of `pipeline`, whose answers come to the file
+    `answers`. Raises MachineError."""
     engines = open_pipeline(pipeline).pipeline.engines
     command = [
         *(sys.executable, "-m", "trajgen", "fidelity", str(pipeline), "--json"),
-        *("--world", asked.world, "-n", str(asked.n)),
+        *("--world", asked.world, "-n", str(asked.n), "--answers", str(answers)),
         *([] if asked.replay else ["--no-replay"]),
         *(f"--set=engines.{name}.model={model}" for name in engines),
     ]
