@@ -10,7 +10,8 @@ AdHash), so it is updated from the changed nodes alone, and equal states have eq
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 
 from trajgen.effects import SMALL_COLLECTION, changes, copied, is_large
 from trajgen.ids import canonical
@@ -64,7 +65,9 @@ class Ledger:
         """Pointers to the entities that the scalars in `arguments` name, collection by
         collection. A large collection is itself none: a row does not hold a database."""
         names = dict.fromkeys(str(v) for v in scalars(arguments) if not isinstance(v, bool))
-        return list(_named(self.state, "", names))
+        found: list[str] = []
+        _collect(self.state, (), names, found)
+        return found
 
     def touched_initial(self) -> Json:
         """The touched part of the state as it was before the first step."""
@@ -109,14 +112,17 @@ def _replace(state: Json, path: str, new: Json, total: int) -> tuple[Json, int]:
     return copied(state, split(path), new), total % 2**128
 
 
-def _named(state: Json, path: str, names: Mapping[str, None]) -> Iterator[str]:
+def _collect(
+    state: Json, keys: tuple[str, ...], names: Mapping[str, None], found: list[str]
+) -> None:
+    """Add the pointers to what `names` name in `state`, which is at `keys`."""
     if not isinstance(state, dict):
         return
     known = state.keys() & names.keys()
-    found = [name for name in names if name in known and not is_large(state[name])] if known else []
-    yield from (join(path, name) for name in found)
+    here = [name for name in names if name in known and not is_large(state[name])] if known else []
+    found += [reduce(join, (*keys, name), "") for name in here]
     if len(state) > SMALL_COLLECTION:
         return
     for key, value in state.items():
-        if isinstance(value, dict) and key not in found:
-            yield from _named(value, join(path, key), names)
+        if isinstance(value, dict) and key not in here:
+            _collect(value, (*keys, key), names, found)
