@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 from ray.cluster_utils import Cluster
@@ -23,14 +25,22 @@ QUICK = {
 def small_cluster(folder: Path, **node: Any) -> Iterator[Cluster]:
     """A head that runs nothing and one node with the resources given."""
     before = signal.getsignal(signal.SIGTERM)
+    (folder / "ray").mkdir()
     head = {"num_cpus": 0, "_system_config": QUICK, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": str(folder)})
+    with notes_below(folder):
+        cluster = Cluster(initialize_head=True, head_node_args={**head, "temp_dir": str(folder)})
     try:
         cluster.add_node(**node)
         yield cluster
     finally:
-        cluster.shutdown()
+        with notes_below(folder):
+            cluster.shutdown()
         signal.signal(signal.SIGTERM, before)
+
+
+def notes_below(folder: Path) -> AbstractContextManager[None]:
+    """Ray notes its cluster's address below a folder of the machine, which has to be there."""
+    return mock.patch.dict(os.environ, RAY_TMPDIR=str(folder))
 
 
 def lose(cluster: Cluster, node: Any) -> None:

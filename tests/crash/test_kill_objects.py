@@ -77,6 +77,12 @@ def driver(pipeline: Path, name: str, tmp_path: Path) -> subprocess.Popen[str]:
     return start("run", pipeline, "--out", f"s3://{BUCKET}/{name}", cwd=tmp_path)
 
 
+def ended(running: subprocess.Popen[str]) -> int:
+    """The exit code of a driver, with all that it said read."""
+    running.communicate(timeout=120)
+    return running.returncode
+
+
 def committed(name: str, shards: int, running: subprocess.Popen[str]) -> None:
     """Wait for so many shards."""
     while running.poll() is None and len((at(name) / "shards").sizes()) < shards:
@@ -219,7 +225,7 @@ def test_a_store_that_goes_away_ends_the_run_with_exit_3(
     assert running.returncode == 3
     assert f"s3://{BUCKET}/away/" in told
     assert "does not answer in time" in told
-    assert driver(slow, "away", tmp_path).wait(120) == 0
+    assert ended(driver(slow, "away", tmp_path)) == 0
 
 
 def test_every_reader_reads_it_there(
@@ -244,7 +250,7 @@ def test_every_reader_reads_it_there(
     assert done.dataset().to_list() == here.dataset().to_list()
     assert done.sample(3) == here.sample(3)
     before = versions(at("read"))
-    assert driver(pipeline, "read", tmp_path).wait(120) == 0
+    assert ended(driver(pipeline, "read", tmp_path)) == 0
     assert versions(at("read")) == before
 
 
