@@ -1,7 +1,7 @@
 """The figures of docs/performance.md, one benchmark after the other.
 
-`python -m benchmarks.performance [endpoint tail prefix]`: each is a process of its own and takes
-its figures into the page. Nothing else should run on the machine meanwhile.
+`python -m benchmarks.performance [endpoint tail prefix overhead start scale]`: each is a process
+of its own and takes its figures into the page. Nothing else should run on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-BENCHMARKS = ("endpoint", "tail", "prefix")
+BENCHMARKS = ("endpoint", "tail", "prefix", "overhead", "start", "scale")
 
 
 def main() -> int:

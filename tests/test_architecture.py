@@ -22,7 +22,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
-    ("errors", "ids", "records"),
+    ("errors", "ids", "firsts", "records"),
     (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
         *("lease", "scratch", "process", "config.*", "config"),
@@ -32,7 +32,7 @@ LAYERS = (
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
-    ("sketches",),
+    ("sketches.*", "sketches"),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),

@@ -419,6 +419,31 @@ def test_relevant_looks_into_small_collections_only() -> None:
     assert ledger.relevant({"shop": "s40"}) == ["/shops/s40"]
 
 
+@given(STATES, st.lists(KEYS, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_relevant_is_what_a_plain_walk_finds(state: Any, names: list[str]) -> None:
+    def walk(value: Any, path: str) -> list[str]:
+        if not isinstance(value, dict):
+            return []
+        own = [n for n in dict.fromkeys(names) if n in value]
+        own = [n for n in own if not (isinstance(value[n], dict | list) and len(value[n]) > 64)]
+        inner = value.items() if len(value) <= SMALL_COLLECTION else ()
+        below = [found for k, v in inner if k not in own for found in walk(v, join(path, k))]
+        return [*(join(path, name) for name in own), *below]
+
+    ledger = Ledger(copy.deepcopy(state))
+    for _ in range(2):  # the second time from what was kept
+        assert ledger.relevant(names) == walk(ledger.state, "")
+
+
+def test_relevant_is_that_of_the_state_as_it_is_now() -> None:
+    ledger = Ledger(shop())
+    assert ledger.relevant({"id": "o9"}) == []
+    ledger.relevant({"id": "o9"}).append("not kept")
+    ledger.apply([{"op": "add", "path": "/orders/o9", "value": {"status": "new"}}])
+    assert ledger.relevant({"id": "o9"}) == ["/orders/o9"]
+
+
 def test_a_database_is_never_an_entity() -> None:
     """A call that says "users" must not bring all users into its row."""
     users = {f"u{n}": {} for n in range(SMALL_COLLECTION + 1)}

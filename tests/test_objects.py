@@ -224,10 +224,24 @@ def test_a_manifest_names_no_file_that_is_gone() -> None:
 
 def test_several_calls_at_once_keep_their_order_and_end_with_an_error() -> None:
     run = memory()
-    assert side_by_side(run, lambda n: n * n, range(40)) == [n * n for n in range(40)]
+    assert list(side_by_side(run, lambda n: n * n, range(40))) == [n * n for n in range(40)]
 
     def fail(n: int) -> int:
         raise KeyError(n)
 
     with pytest.raises(KeyError):
-        side_by_side(run, fail, range(3))
+        list(side_by_side(run, fail, range(3)))
+
+
+def test_calls_are_a_few_ahead_of_what_is_taken(tmp_path: Path) -> None:
+    """However many there are: what each gives may be large."""
+    begun: list[int] = []
+
+    def call(n: int) -> int:
+        begun.append(n)
+        return n
+
+    found = side_by_side(tmp_path, call, range(10_000))
+    assert [next(found), next(found)] == [0, 1]
+    assert len(begun) < 100
+    found.close()

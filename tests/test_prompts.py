@@ -112,6 +112,14 @@ def test_a_shipped_prompt_renders(prompts: Prompts, name: str) -> None:
         assert mark not in text
 
 
+@pytest.mark.parametrize("name", sorted(CONTEXTS))
+def test_a_shared_prompt_is_the_prompt(prompts: Prompts, name: str) -> None:
+    """Once it is made and again, and for another context another one."""
+    text = prompts.render(name, CONTEXTS[name])
+    assert [prompts.shared(name, CONTEXTS[name]) for _ in range(2)] == [text, text]
+    assert pickle.loads(pickle.dumps(prompts)).shared(name, CONTEXTS[name]) == text
+
+
 def test_prompts_say_what_they_were_given(prompts: Prompts) -> None:
     system = prompts.render("agent.system", CONTEXTS["agent.system"])
     assert "Be brief." in system

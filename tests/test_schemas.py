@@ -463,6 +463,18 @@ def test_schemas_are_not_changed_by_making_others() -> None:
     assert shared == before
 
 
+def test_validators_are_known_by_identity_and_shared_by_equals() -> None:
+    one, other = {"type": "string"}, {"type": "integer"}
+    assert validator(one) is validator(one)
+    assert validator(one) is validator(dict(one))
+    assert validator(other).is_valid(3)
+    assert not validator(one).is_valid(3)
+    made = [{"type": "integer", "minimum": n} for n in range(3000)]  # more than are remembered
+    for n, schema in enumerate(made):
+        assert validator(schema).is_valid(n)
+        assert not validator(schema).is_valid(n - 1)
+
+
 # reading an answer
 
 SAID = {"say": "hi", "done": False, "outcome": "success"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import subprocess
@@ -118,6 +119,69 @@ def test_the_first_one_is_named_however_many_follow() -> None:
     known.add([sketch(SEEDS[0].messages), "", sketch(SEEDS[20].messages)], 9)
     assert [known.find(sketch(m)) for m in two] == [9, 9]
     assert known.find("") is None
+
+
+SIZES = (5, 30, 90, 200, 391, 393, 420, 460, 900, 2500)  # short, long, and both sides of the limit
+
+
+def made(draw: random.Random, size: int, near: bytes = b"") -> bytes:
+    """A sketch of so many pairs; `near` one, where given, but for a few sums."""
+    if near:
+        sums = bytearray(near[2:])
+        for place in draw.sample(range(128), draw.choice((0, 1, 4, 8, 9, 12, 30))):
+            sums[place] = draw.randrange(256)
+        size = int.from_bytes(near[:2], "little") + draw.randrange(-4, 5)
+    else:
+        sums = bytearray(128)
+        for _ in range(size):
+            place = draw.randrange(128)
+            sums[place] = (sums[place] + draw.randrange(256)) % 256
+    return max(1, size).to_bytes(2, "little") + bytes(sums)
+
+
+def one_by_one(known: list[bytes], form: bytes, at_least: float) -> int | None:
+    """The first near copy, each one compared."""
+    for number, other in enumerate(known):
+        copies = Copies(at_least)
+        copies.add([base64.b64encode(other).decode()], number)
+        if copies.find(base64.b64encode(form).decode()) is not None:
+            return number
+    return None
+
+
+@pytest.mark.parametrize("at_least", [0.9, 0.98, 1.0])
+def test_an_index_of_many_misses_no_copy_that_differs_in_two_words(at_least: float) -> None:
+    """Rows that are sorted in are found as those are that are compared one by one: always up to
+    8 different sums, 15 in a long conversation."""
+    draw = random.Random(6)
+    known = [made(draw, draw.choice(SIZES)) for _ in range(RECENT)]
+    copies = Copies(at_least)
+    for number, form in enumerate(known):
+        copies.add([base64.b64encode(form).decode()], number)
+    for form in draw.sample(known, 40):
+        asked = made(draw, 0, form)
+        off = sum(a != b for a, b in zip(form[2:], asked[2:], strict=True))
+        found = copies.find(base64.b64encode(asked).decode())
+        one = one_by_one([form], asked, at_least)
+        tiny = int.from_bytes(form[:2], "little") < 90  # whole bands are empty in them
+        if one is None or (off <= 8 and not tiny):
+            assert (found is None) == (one is None)
+        if found is not None:
+            assert one_by_one([known[found]], asked, at_least) == 0
+
+
+def test_what_was_added_at_once_is_what_was_added_one_by_one() -> None:
+    draw = random.Random(7)
+    texts = [base64.b64encode(made(draw, 300)).decode() for _ in range(2 * RECENT + 100)]
+    once, slowly = Copies(0.98), Copies(0.98)
+    once.add(texts, 3)
+    for text in texts:
+        slowly.add([text], 3)
+    asked = [base64.b64encode(made(draw, 0, base64.b64decode(t))).decode() for t in texts[::40]]
+    found = [once.find(text) for text in asked]
+    assert found == [slowly.find(text) for text in asked]
+    assert 3 in found
+    assert None in found
 
 
 def test_a_sketch_is_the_same_in_every_process() -> None:

@@ -43,7 +43,8 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a role is asked: its prompt, the schema that constrains decoding, the schema that
-    the answer is held to, and the plain data behind the prompt."""
+    the answer is held to, and the plain data behind the prompt. Its first `looked_over` messages
+    went out with an earlier question."""
 
     role: Role
     key: str
@@ -52,6 +53,7 @@ class Question:
     schema: Mapping[str, Json]
     context: Mapping[str, Json]
     max_tokens: int | None = None
+    looked_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Cast:
         self, task: Task, question: Question, messages: tuple[Message, ...], attempt: int
     ) -> Completion:
         role = self.role(question.role)
-        _refuse_forged(messages, question.role)
+        _refuse_forged(messages[question.looked_over :], question.role)
         request = Request(
             id=f"{task.id}/{question.role}/{question.key}/{attempt}",
             role=question.role,

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from trajgen.config.stop import StopConfig
+from trajgen.firsts import Firsts
 from trajgen.records import Json, Reason, Seed, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardInfo, ShardResult
@@ -100,10 +102,10 @@ class Collector:
         self.known, self.stop = known, stop
         self.totals = Totals()
         self.next_shard = 0
-        self._committed = folder.committed()
+        self._committed: dict[int, ShardInfo] = {}  # counts alone: rows are in `known`, `_firsts`
         self._waiting: dict[int, dict[int, Settled]] = {}
-        self._first_with: dict[str, int] = {}
-        self._remember_fingerprints()
+        self._firsts = Firsts()
+        self._remember_committed()
         self._pass_committed()
 
     @property
@@ -160,7 +162,7 @@ class Collector:
         ends = [end for _, end in sorted(self._waiting[number].items())]
         result, fingerprints, sketches = self._result(number, ends)
         info = self.folder.commit(result, fingerprints, sketches)
-        self._committed[number] = info
+        self._committed[number] = info.counts()
         self._remember_sketches(info)
         del self._waiting[number]
         self._pass_committed()
@@ -196,10 +198,9 @@ class Collector:
         """The row, rejected when an earlier one of the run says the same, or one of a later
         shard that was committed before this one was damaged."""
         row = end.row or {}
-        first = self._first_with.get(end.fingerprint, number)
+        first = self._firsts.first(end.fingerprint, number)
         if first == number and end.fingerprint not in seen:
             seen.add(end.fingerprint)
-            self._first_with[end.fingerprint] = number
             return row
         reason = Reason("exact_duplicate", None, f"as in shard {first}")
         return judged(Trajectory.parse(row), [reason]).row()
@@ -216,11 +217,13 @@ class Collector:
         if self.known is not None:
             self.known.add(info.sketches, info.number)
 
-    def _remember_fingerprints(self) -> None:
-        for number, info in sorted(self._committed.items()):
-            self._remember_sketches(info)
-            for fingerprint in info.fingerprints:
-                self._first_with.setdefault(fingerprint, number)
+    def _remember_committed(self) -> None:
+        with closing(self.folder.each_committed()) as committed:
+            for info in committed:
+                self._committed[info.number] = info.counts()
+                self._remember_sketches(info)
+                for fingerprint in info.fingerprints:
+                    self._firsts.first(fingerprint, info.number)
 
     def _pass_committed(self) -> None:
         while not self.finished and self.next_shard in self._committed:

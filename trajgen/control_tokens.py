@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from trajgen.records import Json
 
@@ -48,14 +48,21 @@ def token_in(value: Json) -> str | None:
     if isinstance(value, str):
         return find_control_token(value)
     whole = json.dumps(value, ensure_ascii=False)
-    if not any(mark in whole for mark in _MARKS_IN_JSON) and not _odd(whole):
+    if not _holds(whole, _MARKS_IN_JSON) and not _odd(whole):
         return None
     return next(filter(None, map(find_control_token, _strings(value))), None)
 
 
 def is_marked(text: str) -> bool:
     """Whether `text` may hold a control token; costs microseconds where it does not."""
-    return any(mark in text for mark in _MARKS) or _odd(text)
+    return _holds(text, _MARKS) or _odd(text)
+
+
+def _holds(text: str, marks: Sequence[str]) -> bool:
+    for mark in marks:  # noqa: SIM110 - `any` costs twice as much; every prompt comes by here
+        if mark in text:
+            return True
+    return False
 
 
 def _odd(text: str) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 
 from trajgen.effects import SMALL_COLLECTION, changes, copied, is_large
 from trajgen.ids import canonical
@@ -29,6 +28,8 @@ class Ledger:
         self.state = self.initial
         self._hash = node_hash("", self.initial) if initial_hash is None else initial_hash
         self._touched: dict[str, None] = {}
+        self._found: dict[tuple[str, ...], list[str]] = {}  # in the state `_found_in`
+        self._found_in = self.state
 
     @property
     def hash(self) -> str:
@@ -65,9 +66,11 @@ class Ledger:
         """Pointers to the entities that the scalars in `arguments` name, collection by
         collection. A large collection is itself none: a row does not hold a database."""
         names = dict.fromkeys(str(v) for v in scalars(arguments) if not isinstance(v, bool))
-        found: list[str] = []
-        _collect(self.state, (), names, found)
-        return found
+        if self._found_in is not self.state:
+            self._found_in, self._found = self.state, {}
+        if (known := self._found.get(key := tuple(names))) is None:
+            known = self._found[key] = _named(self.state, names)
+        return known.copy()
 
     def touched_initial(self) -> Json:
         """The touched part of the state as it was before the first step."""
@@ -112,17 +115,16 @@ def _replace(state: Json, path: str, new: Json, total: int) -> tuple[Json, int]:
     return copied(state, split(path), new), total % 2**128
 
 
-def _collect(
-    state: Json, keys: tuple[str, ...], names: Mapping[str, None], found: list[str]
-) -> None:
-    """Add the pointers to what `names` name in `state`, which is at `keys`."""
+def _named(state: Json, names: Mapping[str, None]) -> list[str]:
+    """Pointers, from `state` on, to the entities that are named so; what one holds is its own."""
     if not isinstance(state, dict):
-        return
-    known = state.keys() & names.keys()
-    here = [name for name in names if name in known and not is_large(state[name])] if known else []
-    found += [reduce(join, (*keys, name), "") for name in here]
+        return []
+    found = [name for name in names if name in state and not is_large(state[name])]
+    pointers = [join("", name) for name in found]
     if len(state) > SMALL_COLLECTION:
-        return
+        return pointers
     for key, value in state.items():
-        if isinstance(value, dict) and key not in here:
-            _collect(value, (*keys, key), names, found)
+        if isinstance(value, dict) and key not in found and (below := _named(value, names)):
+            parent = join("", key)
+            pointers += [parent + pointer for pointer in below]
+    return pointers

@@ -10,8 +10,9 @@ Crash rule: as object_store's; nothing temporary is ever written.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,7 @@ R = TypeVar("R")
 HURRY_S = 1.0  # what a store may still take once the driver has to stop
 _AHEAD = 8 << 20  # bytes that a reader fetches at a time
 _AT_ONCE = {True: 16, False: 4}
+_TAKEN_AHEAD = 4  # results that wait, for each that is being made
 _TOP = PurePosixPath()
 
 
@@ -162,12 +164,20 @@ def sizes_in(folder: Place) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.glob("*") if path.is_file()}
 
 
-def side_by_side(place: Place, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """`call` of each item, several at a time, more where each waits for a network. When this is
-    interrupted a store gets no time to finish."""
-    pool = ThreadPoolExecutor(_AT_ONCE[isinstance(place, ObjectPath)])
+def side_by_side(
+    place: Place, call: Callable[[T], R], items: Iterable[T]
+) -> Generator[R, None, None]:
+    """`call` of each item in order, several at a time, more where each waits for a network, and
+    a few ahead of what is taken. When this is interrupted a store gets no time to finish."""
+    at_once = _AT_ONCE[isinstance(place, ObjectPath)]
+    pool, ahead = ThreadPoolExecutor(at_once), deque[Future[R]]()
     try:
-        return list(pool.map(call, items))
+        for item in items:
+            ahead.append(pool.submit(call, item))
+            if len(ahead) > _TAKEN_AHEAD * at_once:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
     except BaseException:
         if isinstance(place, ObjectPath):
             place.store.end(0)

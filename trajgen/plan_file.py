@@ -83,6 +83,18 @@ def plan_slots(folder: Place, shard_rows: int) -> Iterator[Slot]:
             first += len(part)
 
 
+def plan_places(
+    folder: Place, shard_rows: int, numbers: Iterable[int]
+) -> Iterator[tuple[int, Slot | None]]:
+    """Each of these shards, which rise, with its place in the plan, if it has one."""
+    slots = plan_slots(folder, shard_rows)
+    slot = next(slots, None)
+    for number in numbers:
+        while slot is not None and slot.number < number:
+            slot = next(slots, None)
+        yield number, slot if slot is not None and slot.number == number else None
+
+
 def plan_slot(folder: Place, number: int, shard_rows: int) -> Slot | None:
     """The place of shard `number`, or None when the plan has no such shard."""
     first = number * shard_rows

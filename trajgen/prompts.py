@@ -7,6 +7,7 @@ undefined name is an error, and the digest of what was read goes into every row.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from trajgen.loading import plain_file, shipped
 from trajgen.records import Json
 
 MAX_CHARS = 2_000_000
+_REMEMBERED = 256  # prompts that many rollouts share
 _FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError)
 
 
@@ -36,6 +38,7 @@ class Prompts:
         self._texts = _read(shipped("prompts").resolve()) | _read(self.folder)
         self.digest = digest(self._texts)
         self._environment = _environment(self._texts)
+        self._shared: OrderedDict[tuple[str, str], str] = OrderedDict()
         for name, text in self._texts.items():
             self._compile(name)
             if token := find_control_token(text):
@@ -48,13 +51,33 @@ class Prompts:
     def __setstate__(self, state: tuple[Path, dict[str, str], str]) -> None:
         self.folder, self._texts, self.digest = state
         self._environment = _environment(self._texts)
+        self._shared = OrderedDict()
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
         """Template `name` (without `.jinja`) given `context`. Raises InputError, PromptTooLong."""
+        return self._rendered(name, self._plain(name, context))
+
+    def shared(self, name: str, context: Mapping[str, Json]) -> str:
+        """`render` for what many rollouts begin with: rendered once for one context."""
+        key = name, self._plain(name, context)
+        if (text := self._shared.get(key)) is None:
+            text = self._shared[key] = self._rendered(*key)
+            while len(self._shared) > _REMEMBERED:
+                self._shared.popitem(last=False)
+        return text
+
+    def _plain(self, name: str, context: Mapping[str, Json]) -> str:
+        """`context` as JSON: what is no data raises; objects stay outside."""
+        try:
+            return json.dumps(context)
+        except _FAILURES as error:
+            raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
+
+    def _rendered(self, name: str, context: str) -> str:
         parts: list[str] = []
         left = MAX_CHARS
         try:
-            plain = json.loads(json.dumps(context))  # what is no data raises; objects stay outside
+            plain = json.loads(context)
             for part in self._environment.get_template(f"{name}.jinja").generate(plain):
                 parts.append(part)
                 left -= len(part)

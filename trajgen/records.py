@@ -18,6 +18,7 @@ Outcome = Literal["success", "failure", "refusal"]
 ToolKind = Literal["read", "write"]
 
 SCHEMA_VERSION = "1"
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DETAIL_CHARS = 600  # of what was found: model text of any length may stand in it
 
 
@@ -240,4 +241,4 @@ def cut(text: str, most: int = DETAIL_CHARS) -> str:
 
 
 def _text(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT.encode(value)

@@ -20,7 +20,8 @@ from trajgen.control_tokens import token_in
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
 from trajgen.filters import FAMILIES, select
-from trajgen.filters.tools import repeats
+from trajgen.filters.exchanges import Exchange
+from trajgen.filters.loops import Repeats
 from trajgen.judge import reviewed
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of
@@ -56,6 +57,8 @@ class Rollout:
         self.goal: tuple[dict[str, Json], ...] = ()
         self.fault_at = planned_call(task)
         self.reached: bool | None = None
+        self.repeats = Repeats(self.domain)
+        self.looked_over = {"user": 0, "agent": 0}  # messages of each view
 
     async def play(self) -> Trajectory:
         """The finished trajectory, reasons included.
@@ -136,17 +139,22 @@ class Rollout:
             if not answer["calls"]:
                 self.user_view.append(speech("user", answer["say"]))
                 return
-            observed = [await self._step(call) for call in self._made()]
+            made = self._made()
+            observed = [await self._step(call) for call in made]
             self.agent_view.append(views.results(self.stage.cast.prompts, observed))
             self._within_limits(given)
-            self._unless_looping()
+            self._unless_looping(made, observed)
 
     async def _ask_agent(self) -> Given:
-        tools = self.domain.tools
         faulted = [step.call_id for step in self.steps if step.fault]
         context = {"messages": self.messages, "faulted": faulted}
+        guide = self.stage.action(self.domain)
         question = self._question(
-            "agent", str(len(self.messages)), self.agent_view, schemas.action(tools), context
+            "agent",
+            str(len(self.messages)),
+            self.agent_view,
+            guide,
+            context,
         )
         given = await self.stage.cast.ask(self.task, question, self._action_problems)
         self._end_on(given.problems, "agent", given.text, given.answer)
@@ -191,15 +199,18 @@ class Rollout:
             text = f"{given.tokens} tokens of {self.limits.tokens}"
             raise Ended("tokens", self._too_long(text))
 
-    def _unless_looping(self) -> None:
-        """End a rollout that goes in circles: what follows would be more of the same."""
+    def _unless_looping(self, made: list[Call], observed: list[Message]) -> None:
+        """End a rollout that goes in circles: what follows would be more of the same. Looks at
+        the calls of this turn; those before it were looked at in theirs."""
         if FAMILIES["tools"] not in select(self.stage.pipeline.filters):
             return
-        played = Trajectory(
-            self.task.id, self.domain.name, tuple(self.messages), steps=tuple(self.steps)
-        )
-        for reason in repeats(played, self.domain):
-            raise Ended("violation", reason)
+        steps = self.steps[-len(made) :]
+        for offset, (call, result, step) in enumerate(zip(made, observed, steps, strict=True)):
+            exchange = Exchange(call, call.message + 1 + offset, result["content"])
+            if step.fault is None and (
+                reason := self.repeats.after(exchange, step.state_after, self.messages)
+            ):
+                raise Ended("violation", reason)
 
     def _too_long(self, text: str) -> Reason:
         return Reason("too_long", max(len(self.messages) - 1, 0), text)
@@ -230,6 +241,7 @@ class Rollout:
         context: dict[str, Json],
     ) -> Question:
         shared = {"task": self.task, "seed_messages": list(self.seed.messages)}
+        looked_over, self.looked_over[role] = self.looked_over[role], len(view)
         return Question(
             role="agent" if role == "agent" else "user",
             key=key,
@@ -237,6 +249,7 @@ class Rollout:
             guide=guide,
             schema=schemas.ACTION if role == "agent" else guide,
             context={**shared, **context, "messages": list(self.messages)},
+            looked_over=looked_over,
         )
 
 

@@ -17,8 +17,8 @@ ended are moved to logs/surplus/: paid for, kept, and part of nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +30,7 @@ from trajgen.ids import canonical
 from trajgen.lease import Lease
 from trajgen.lock import DriverLock
 from trajgen.objects import ObjectPath, Place, side_by_side
-from trajgen.plan_file import plan_path, plan_slot, plan_slots, plan_tasks, write_plan
+from trajgen.plan_file import plan_path, plan_places, plan_slot, plan_tasks, write_plan
 from trajgen.records import Task
 from trajgen.run_record import (
     FIDELITY,
@@ -108,35 +108,37 @@ class RunFolder:
         return plan_tasks(self.path, start)
 
     def committed(self) -> dict[int, ShardInfo]:
-        """Every sound committed shard by number, in order, gaps included.
+        """`each_committed` by number."""
+        return {info.number: info for info in self.each_committed()}
 
-        Reads every byte once against the seals and digests, and parses no rows. A damaged
-        shard is moved to corrupt/ and owed again. Files that are none of the plan's are moved
-        there too: a reader of the folder would take them for rows.
+    def each_committed(self) -> Generator[ShardInfo, None, None]:
+        """Every sound committed shard in order, gaps included, a few in memory at a time.
+
+        Reads every byte once against the seals and digests, and parses no rows. At the end a
+        damaged shard is moved to corrupt/ and owed again. Files that are none of the plan's are
+        moved there too: a reader of the folder would take them for rows.
         """
         present = shards.shard_numbers(self.path)
-        wanted = set(present)
-        slots = {
-            slot.number: slot
-            for slot in plan_slots(self.path, shard_rows(self.run))
-            if slot.number in wanted
-        }
+        infos: dict[int, ShardInfo] = {}
         found = side_by_side(
             self.path,
-            lambda n: shard_problems(self.path, n, slots.get(n), self.run["digest"]),
-            present,
+            lambda at: shard_problems(self.path, at[0], at[1], self.run["digest"]),
+            plan_places(self.path, shard_rows(self.run), present),
         )
-        checked = dict(zip(present, found, strict=True))
-        self._infos = {n: info for n, (info, bad) in checked.items() if info and not bad}
+        with closing(found):
+            for number, (info, bad) in zip(present, found, strict=True):
+                if info and not bad:
+                    infos[number] = info.counts()
+                    yield info
+        self._infos = infos
         for number in present:
-            if number not in self._infos:
+            if number not in infos:
                 self._reopen()
                 shard_aside(self.path, number, self.path / "corrupt")
-        for path in list(strays(self.path, self._infos, n_shards(self.run))):
+        for path in list(strays(self.path, infos, n_shards(self.run))):
             if path.parent != self.path:
                 self._reopen()
                 file_aside(path, self.path / "corrupt")
-        return dict(self._infos)
 
     def commit(
         self, result: ShardResult, fingerprints: Sequence[str] = (), sketches: Sequence[str] = ()
@@ -152,7 +154,7 @@ class RunFolder:
             self._reopen()
             info = shards.commit(self.path, result, fingerprints, self.run["digest"], sketches)
             if self._infos is not None:
-                self._infos[info.number] = info
+                self._infos[info.number] = info.counts()
         return info
 
     def finish(self, last_shard: int, found: Mapping[str, bytes] = {}) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trajgen import script
 from trajgen.cast import Question, speech
@@ -96,6 +97,12 @@ def prompt(stage: Stage, task: Task, ledger: Ledger) -> tuple[Message, ...]:
     )
 
 
+@lru_cache
+def _schema(may_change_state: bool, may_state_goal: bool, guide: bool) -> dict[str, Json]:
+    """One schema for all tasks of a kind, so that its validator is found at once."""
+    return scenario(may_change_state, may_state_goal, guide)
+
+
 def _sees_state(task: Task, ledger: Ledger) -> bool:
     return bool(ledger.state) and task.strategy in CHANGES_STATE
 
@@ -108,8 +115,8 @@ def _question(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Question:
         key="0",
         max_tokens=max(INSTRUCTION_TOKENS, stage.cast.role("scenario").max_tokens),
         messages=prompt(stage, task, ledger),
-        guide=scenario(may_change, sees_state, guide=True),
-        schema=scenario(may_change, sees_state, guide=False),
+        guide=_schema(may_change, sees_state, guide=True),
+        schema=_schema(may_change, sees_state, guide=False),
         context={
             "task": task,
             "seed": {"messages": list(seed.messages), "meta": dict(seed.meta)},

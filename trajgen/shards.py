@@ -152,6 +152,10 @@ class ShardInfo:
     sketches: list[str] = field(default_factory=list)
     sha256: str = field(default="", compare=False)
 
+    def counts(self) -> ShardInfo:
+        """The same without what it says of single rows: small, however many shards there are."""
+        return replace(self, fingerprints=[], sketches=[])
+
 
 def describe(
     result: ShardResult,

@@ -12,7 +12,8 @@ from trajgen.declared import answer
 from trajgen.engines import Engine
 from trajgen.ledger import Ledger
 from trajgen.prompts import Prompts
-from trajgen.records import Call, Domain, Seed
+from trajgen.records import Call, Domain, Json, Seed
+from trajgen.schemas import action
 from trajgen.seeds import SeedSet, initial_state
 from trajgen.shapes import Shapes
 from trajgen.worlds import World, make_world
@@ -35,10 +36,18 @@ class Stage:
     run_id: str
     benchmarks: Benchmarks = NO_BENCHMARKS
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    _actions: dict[str, Json] = field(default_factory=dict)
 
     def ledger(self, seed: Seed) -> Ledger:
         """A fresh ledger in the seed's initial state, which is shared and hashed only once."""
         return begun(self._ledgers, self.domains, seed)
+
+    def action(self, domain: Domain) -> dict[str, Json]:
+        """`schemas.action` of the domain's tools, made once: shared, so do not change it."""
+        if domain.name not in self._actions:
+            self._actions[domain.name] = action(domain.tools)
+        made: dict[str, Json] = self._actions[domain.name]
+        return made
 
 
 def begun(ledgers: dict[str, Ledger], domains: Mapping[str, Domain], seed: Seed) -> Ledger:

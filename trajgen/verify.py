@@ -13,6 +13,7 @@ from typing import Any
 
 from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import CommitError, InputError, MachineError
+from trajgen.firsts import Firsts
 from trajgen.objects import Place
 from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
@@ -70,7 +71,7 @@ def verify(folder: Place) -> list[Problem]:
             info, found = shard_problems(folder, slot.number, slot, run["digest"])
             problems += found or (deep_problems(folder, slot, info) if info else [])
             if info:
-                infos[slot.number] = info
+                infos[slot.number] = info.counts()
     for path in strays(folder, infos, n_shards(run)):
         problems.append(_problem(_name(folder, path), "is no file of this run"))
     return [*problems, *_manifest(folder, run, infos)]
@@ -136,10 +137,10 @@ def _plan(folder: Place, run: dict[str, Any]) -> Iterator[Problem]:
     if sealed_sha256(plan_path(folder)) is None:
         yield _problem("plan.parquet", "is missing, damaged or cut off")
         return
-    ids: set[str] = set()
+    ids = Firsts()
     index = -1
     for index, task in enumerate(plan_tasks(folder)):
-        ids.add(task.id)
+        ids.first(task.id, index)
         if task.index != index:
             yield _problem("plan.parquet", f"task {task.id} is out of order")
             return

@@ -25,7 +25,7 @@ def agent_begins(prompts: Prompts, domain: Domain, example: Sequence[Message]) -
         "tools": domain.tools,
         "example": script.lines(example),
     }
-    return [speech("system", prompts.render("agent.system", context))]
+    return [speech("system", prompts.shared("agent.system", context))]
 
 
 def user_begins(prompts: Prompts, domain: Domain, instruction: str, persona: str) -> list[Message]:
@@ -33,7 +33,7 @@ def user_begins(prompts: Prompts, domain: Domain, instruction: str, persona: str
     context = {"domain": about(domain), "instruction": instruction, "persona": persona}
     return [
         speech("system", prompts.render("user.system", context)),
-        speech("user", prompts.render("user.begin", {})),
+        speech("user", prompts.shared("user.begin", {})),
     ]
 
 

@@ -93,6 +93,7 @@ class VllmEngine:
 
     async def _load(self, path: str) -> None:
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         from trajgen.engines.tokens import TokenCounter, own_tokens
@@ -101,13 +102,17 @@ class VllmEngine:
             self._folders = {name: folder_of(name) for name in self._adapters}
             self._rank = room(rank(Path(folder)) for folder in self._folders.values())
         args = self.engine_args(path)
+        # Offline use, as this is: without saying so vLLM computes 2,048 tokens of prompts at a
+        # time on any GPU, a fraction of its own choice for large ones (16,384 on an H100).
+        context = UsageContext.LLM_CLASS
         if _on_cpu():
+            context = UsageContext.ENGINE_CONTEXT
             args["dtype"] = _cpu_dtype(self.config.dtype)
             # vLLM 0.32 on CPU: a seeded request whose prompt is computed in pieces kills the
             # engine ("CPU Generator does not use offset"); so the requests share a generator.
             self._seeded = False
         with leash.held(self._held.enter_context(scratch())):
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args))
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args), usage_context=context)
         self._max_len = self._llm.model_config.max_model_len
         self._tokenizer = self._llm.get_tokenizer()
         if asyncio.iscoroutine(self._tokenizer):

@@ -15,8 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trajgen.bounds import circles, depth
-from trajgen.filters.answers import is_failure
-from trajgen.filters.exchanges import Exchange, exchanges
+from trajgen.filters.loops import repeats
 from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING
@@ -233,56 +232,3 @@ def _written(messages: Sequence[Any], schemas: Mapping[str, Json]) -> Iterator[R
             and ("arguments" in first or "parameters" in first)
         ):
             yield Reason("unanswered_call", index, f"a call of {first['name']} written as text")
-
-
-def repeats(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
-    """Loops without a user turn inside: the same read twice, the same 1-3 calls thrice.
-
-    A call that failed may be tried again; a planned fault does not count at all, and a
-    call after which the state is another one is progress, whatever its answer says.
-    """
-    faults = {step.call_id for step in trajectory.steps if step.fault is not None}
-    states = {step.call_id: step.state_after for step in trajectory.steps}
-    stretch: list[Exchange] = []
-    texts: list[tuple[str, str, str]] = []
-    runs = [0, 0, 0]
-    turn = 0
-    for exchange in exchanges(trajectory.messages):
-        call = exchange.call
-        if call.id in faults or exchange.at is None:
-            continue
-        if any(role_of(m) == "user" for m in trajectory.messages[turn : call.message]):
-            stretch, texts, runs = [], [], [0, 0, 0]
-        turn = call.message
-        seen = f"{states.get(call.id, '')} {exchange.observation}"
-        text = (call.tool, canonical(call.arguments), seen)
-        if _read_again(text, exchange, texts, stretch, domain):
-            yield Reason("repeated_call", call.message, f"{call.tool} again, nothing in between")
-        elif _looping(text, texts, runs):
-            yield Reason("repeated_call", call.message, f"{call.tool}: the third round of a loop")
-        stretch.append(exchange)
-        texts.append(text)
-
-
-def _read_again(
-    text: tuple[str, str, str],
-    exchange: Exchange,
-    texts: list[tuple[str, str, str]],
-    stretch: list[Exchange],
-    domain: Domain,
-) -> bool:
-    if not texts or texts[-1][:2] != text[:2] or domain.kinds.get(text[0]) != "read":
-        return False
-    return not is_failure(stretch[-1].observation, domain)
-
-
-def _looping(
-    text: tuple[str, str, str], texts: list[tuple[str, str, str]], runs: list[int]
-) -> bool:
-    """Whether this call ends the third round of a loop of one, two or three calls."""
-    found = False
-    for period in (1, 2, 3):
-        same = len(texts) >= period and texts[-period] == text
-        runs[period - 1] = runs[period - 1] + 1 if same else 0
-        found = found or runs[period - 1] == 2 * period
-    return found

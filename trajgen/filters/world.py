@@ -42,6 +42,21 @@ def judge(
         changed = _apply(after, effects)
     except EffectError as error:
         return [Reason("bad_effect", call.message, str(error))]
+    return _judged(domain, call, applies, effects, observation, (ledger, after), changed, real)
+
+
+def _judged(
+    domain: Domain,
+    call: Call,
+    applies: bool,
+    effects: Sequence[Mapping[str, Json]],
+    observation: str,
+    states: tuple[Ledger, Ledger],
+    changed: bool,
+    real: bool,
+) -> list[Reason]:
+    """`judge`, where the effects fit; `states` are those before and after them."""
+    ledger, after = states
     found = list(_outcome(domain, call, applies, changed, observation))
     found += strangers(call, effects, observation, ledger) if changed else []
     if not is_failure(observation, domain):
@@ -126,18 +141,18 @@ def _replay(
 ) -> Iterator[Reason]:
     if not isinstance(trajectory.state_initial, dict):
         return
-    ledger = Ledger(trajectory.state_initial)
+    ledger = Ledger(trajectory.state_initial, 0)  # by how much its hash moves is all that counts
     for step in trajectory.steps:
         if step.verdicts:  # refused and told already: nothing of it was applied
             continue
-        yield from _rejudged(step, domain, found.get(step.call_id), ledger)
-        before = ledger.hash
+        exchange, after = found.get(step.call_id), ledger.fork()
         try:
-            _apply(ledger, step.effects)
+            changed = _apply(after, step.effects)
         except EffectError as error:
-            if step.fault is not None or step.call_id not in found:
-                yield Reason("bad_effect", step.message, str(error))
+            yield from _misfit(step, domain, exchange, str(error))
             return
+        yield from _rejudged(step, domain, exchange, (ledger, after), changed)
+        before, ledger = ledger.hash, after
         if not _same_move(before, ledger.hash, step):
             detail = "the effects do not lead from the stored state to the next"
             yield Reason("bad_effect", step.message, detail)
@@ -148,10 +163,24 @@ def _replay(
         yield Reason("bad_effect", at, "the effects do not lead to the stored final state")
 
 
+def _misfit(step: Step, domain: Domain, exchange: Exchange | None, why: str) -> Iterator[Reason]:
+    """A stored step whose effects do not fit the state before it."""
+    if step.fault is not None:
+        yield from _fault(step, domain, exchange)
+    if step.fault is not None or exchange is None:
+        yield Reason("bad_effect", step.message, why)
+    elif exchange.at is not None:
+        yield Reason("bad_effect", exchange.call.message, why)
+
+
 def _rejudged(
-    step: Step, domain: Domain, exchange: Exchange | None, ledger: Ledger
+    step: Step,
+    domain: Domain,
+    exchange: Exchange | None,
+    states: tuple[Ledger, Ledger],
+    changed: bool,
 ) -> Iterator[Reason]:
-    """What `judge` says of a stored step, in the state before it."""
+    """What `judge` says of a stored step, with the `states` before and after it."""
     if step.fault is not None:
         yield from _fault(step, domain, exchange)
         return
@@ -159,9 +188,8 @@ def _rejudged(
         return
     real = step.source == "real"
     sure = step.source != "model"  # code and real environments may write what was there already
-    for reason in judge(
-        domain, exchange.call, step.applies, step.effects, exchange.observation, ledger, real
-    ):
+    call, text = exchange.call, exchange.observation
+    for reason in _judged(domain, call, step.applies, step.effects, text, states, changed, real):
         at = exchange.at if reason.code == "contradicts_state" else reason.at
         if not (sure and reason.code == "effect_missing"):
             yield replace(reason, at=at)

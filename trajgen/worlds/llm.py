@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
@@ -42,7 +43,6 @@ class LlmWorld:
     name: str
     takes_state: bool = True
     _fields: dict[str, Fields] = field(default_factory=dict)
-    _systems: dict[str, str] = field(default_factory=dict, init=False)
 
     def fields(self, domain: Domain) -> Fields:
         """Which entities of the domain's state have which values."""
@@ -52,20 +52,18 @@ class LlmWorld:
 
     def begin(self, scene: Scene) -> LlmEpisode:
         """A fresh episode; its prompt opens with what all episodes of the domain share."""
-        asks = bool(undeclared(scene.domain)) or not self.by_code
-        return LlmEpisode(self, scene, [speech("system", self.system(scene.domain))], asks)
-
-    def system(self, domain: Domain) -> str:
-        """What the model is told of a domain before it is asked anything."""
-        if domain.name not in self._systems:
-            context = {
+        domain = scene.domain
+        system = self.cast.prompts.shared(
+            "world.system",
+            {
                 "domain": about(domain),
                 "policy": domain.policy,
                 "tools": domain.tools,
                 "kinds": dict(domain.kinds),
-            }
-            self._systems[domain.name] = self.cast.prompts.render("world.system", context)
-        return self._systems[domain.name]
+            },
+        )
+        asks = bool(undeclared(domain)) or not self.by_code
+        return LlmEpisode(self, scene, [speech("system", system)], asks)
 
     @property
     def by_code(self) -> bool:
@@ -87,6 +85,7 @@ class LlmEpisode:
     given: Answer | None = None
     seen: list[Message] = field(default_factory=list)
     shape: Shape | None = None
+    looked_over: int = 0  # of the messages, when they went out with an earlier question
 
     async def step(self, call: Call) -> Answer:
         """Ask for the call's precondition, effects and observation, and judge them. A tool that
@@ -99,10 +98,12 @@ class LlmEpisode:
             role="world",
             key=call.id,
             messages=self.asking(call),
-            guide=world_answer(kind, in_json, guide=True),
-            schema=world_answer(kind, in_json),
+            guide=_schema(kind, in_json, guide=True),
+            schema=_schema(kind, in_json, guide=False),
             context=self._context(call),
+            looked_over=self.looked_over,
         )
+        self.looked_over = len(self.messages)
         given, agreement = await self._given(call, question)
         self.said = given.text
         answer = given.answer or {
@@ -245,6 +246,12 @@ class LlmEpisode:
             "messages": list(self.seen),
             "failure_prefixes": list(self.scene.domain.failure_prefixes),
         }
+
+
+@lru_cache
+def _schema(kind: str | None, in_json: bool, guide: bool) -> dict[str, Json]:
+    """One schema for all calls of a kind, so that its validator is found at once."""
+    return world_answer(kind, in_json, guide)
 
 
 def _exchange(call: Call, observation: str) -> list[Message]:

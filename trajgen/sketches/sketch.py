@@ -1,0 +1,69 @@
+"""A small sketch of each conversation, from which near copies are told.
+
+A conversation is the bag of its word pairs, in what user and agent say and in the calls,
+ids and numbers included; each call counts once more as a whole, since another argument is
+another act. Observations are left out: conversations about one state share them. The pairs
+fall into 128 buckets, and a sketch is the sum of the hashes in each: two changed words take
+4 pairs away and bring 4, so at most 8 sums differ, however long the conversation is.
+
+Crash rule: sketches depend on the messages alone. They are kept in the shards' footers.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from trajgen.filters.structure import raw_calls, role_of, text_of
+from trajgen.ids import canonical
+
+BUCKETS = 128
+CALL_WEIGHT = 4  # pairs that a whole call counts as
+_WORD = re.compile(r"[^\W_]+(?:[-_'./#:@][^\W_]+)*|[#$€£]")
+_FORM = struct.Struct(f"<H{BUCKETS}B")
+_MIX = 0x9E3779B97F4A7C15
+
+
+def sketch(messages: Sequence[Any]) -> str:
+    """The sketch of a conversation, 176 characters of base64."""
+    import numpy as np
+
+    words, calls = words_of(messages)
+    marks = np.array([_mark(word) for word in words], np.uint64)
+    pairs = np.concatenate([marks[:-1] * np.uint64(_MIX) + marks[1:], _weighted(calls)])
+    pairs = (pairs ^ (pairs >> np.uint64(32))) * np.uint64(_MIX)
+    where, what = pairs >> np.uint64(57), (pairs >> np.uint64(16)) & np.uint64(0xFF)
+    sums = np.bincount(where.astype(np.int64), what.astype(np.float64), BUCKETS)
+    kept = (sums.astype(np.int64) & 0xFF).tolist()
+    data = _FORM.pack(min(len(pairs), 0xFFFF), *kept)
+    return base64.b64encode(data).decode("ascii")
+
+
+def words_of(messages: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """All words in order, with a mark where a text ends; the calls as texts."""
+    words: list[str] = [""]
+    calls: list[str] = []
+    for message in messages:
+        texts = [text_of(message)] if role_of(message) in ("user", "assistant") else []
+        for raw in raw_calls(message):
+            calls.append(canonical(raw.get("function") if isinstance(raw, dict) else raw))
+            texts.append(calls[-1])
+        for text in filter(None, texts):
+            words += [*_WORD.findall(text.casefold()), ""]
+    return words, calls
+
+
+def _weighted(calls: list[str]) -> Any:
+    """CALL_WEIGHT marks for each call."""
+    import numpy as np
+
+    marks = np.repeat(np.array([_mark(call) for call in calls], np.uint64), CALL_WEIGHT)
+    return marks + np.tile(np.arange(CALL_WEIGHT, dtype=np.uint64) << np.uint64(40), len(calls))
+
+
+def _mark(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
