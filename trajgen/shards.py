@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -27,7 +26,7 @@ from trajgen.durable import place
 from trajgen.errors import CommitError, MachineError
 from trajgen.ids import canonical, digest
 from trajgen.objects import Place, readable
-from trajgen.sealed import VERSION, check_parquet, open_parquet, write_parquet
+from trajgen.sealed import VERSION, batches, check_parquet, open_parquet, write_parquet
 
 Row = dict[str, Any]
 
@@ -237,24 +236,14 @@ def read_rows(
     """
     try:
         with open_parquet(path, SCHEMA) as file:
-            begins = 0
-            for batch in file.iter_batches(64, columns=list(columns) if columns else None):
-                yield from (batch if at is None else _at(batch, begins, at)).to_pylist()
-                begins += batch.num_rows
+            for batch in batches(file, columns, at):
+                yield from batch.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise MachineError(
             f"cannot be read ({error})",
             str(path),
             "`trajgen verify` names every damaged file; running again makes those shards anew.",
         ) from error
-
-
-def _at(batch: pa.RecordBatch, begins: int, at: Sequence[int]) -> pa.RecordBatch:
-    """Of a batch that begins at row `begins` of its file the rows that `at` names."""
-    first, last = (bisect_left(at, row) for row in (begins, begins + batch.num_rows))
-    if last - first == batch.num_rows:
-        return batch
-    return batch.take(pa.array([row - begins for row in at[first:last]], pa.int32()))
 
 
 def to_table(rows: Sequence[Mapping[str, Any]], path: Place) -> pa.Table:
