@@ -1,8 +1,11 @@
 """How long a view of a large run takes, and how much memory, format by format.
 
-`python -m benchmarks.export RUN [--formats trl,sharegpt]` prints a table; RUN is made by
-`python -m benchmarks.large_run RUN --rows 100000`. Each export is a process of its own, and its
-memory is the most that it ever held. `text` is rendered in Qwen2.5's template, as TRL ships it.
+`python -m benchmarks.export DIR [--rows 100000] [--formats trl,sharegpt]` makes two runs in DIR,
+unless they are there, and prints a table; exit code 1 when a bar is missed. The runs differ ten
+times in size, so memory that grows with a run shows. Views of several rows a trajectory are made of
+the smaller one, twice: of a half and of all of it. Each export is a process of its own; its memory
+is the most that it or one of its helpers ever held. `text` is rendered in Qwen2.5's template, as
+TRL ships it.
 """
 
 from __future__ import annotations
@@ -13,17 +16,37 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks import large_run
 from trajgen.exporters import EXPORTERS
 
 ALL = [name for name in EXPORTERS if name != "preference"]
+SEVERAL = ("trl-unroll", "world-model")  # rows a trajectory
 MEGABYTE = 1024  # of the kilobytes that Linux counts in
+MOST_SECONDS = 60  # for so many rows:
+ROWS = 100_000
+MOST_GROWTH = 1.5  # of memory, from the smaller run to the larger one
 
 
-def measure(run: Path, name: str, options: Sequence[str] = ()) -> tuple[str, float, float, float]:
-    """What the command says, seconds of the clock and of the processor, and megabytes."""
+class Measured(NamedTuple):
+    """One export: its rows, seconds of the clock and of all processors, megabytes at most."""
+
+    rows: int
+    seconds: float
+    cpu: float
+    memory: float
+
+    @property
+    def pace(self) -> float:
+        """Seconds for ROWS rows."""
+        return self.seconds * ROWS / self.rows
+
+
+def measure(run: Path, name: str, *options: str) -> Measured:
+    """Export `run` as `name` and remove the view. Ends the program when the export fails."""
     with tempfile.TemporaryDirectory(dir=run.parent) as place:
         command = [sys.executable, "-m", "trajgen", "export", str(run), "--format", name]
         began = time.monotonic()
@@ -36,33 +59,55 @@ def measure(run: Path, name: str, options: Sequence[str] = ()) -> tuple[str, flo
         took = time.monotonic() - began
     if child.returncode:
         raise SystemExit(f"{name} failed")
-    cpu = used.ru_utime + used.ru_stime
-    return said.splitlines()[0], took, cpu, used.ru_maxrss / MEGABYTE
+    rows = int(said.split()[1].replace(",", ""))
+    return Measured(rows, took, used.ru_utime + used.ru_stime, used.ru_maxrss / MEGABYTE)
 
 
-def options_of(name: str) -> list[str]:
-    if name != "text":
-        return []
-    from trl import chat_templates
+def both(small: Path, large: Path, name: str) -> Iterator[Measured]:
+    """A format on less and on more."""
+    options = []
+    if name == "text":
+        from trl import chat_templates
 
-    return ["--template", str(Path(next(iter(chat_templates.__path__)), "qwen2_5.jinja"))]
+        options = ["--template", str(Path(next(iter(chat_templates.__path__)), "qwen2_5.jinja"))]
+    if name in SEVERAL:
+        yield measure(small, name, "--where", "id < 'task-8'", *options)
+        yield measure(small, name, *options)
+    else:
+        yield measure(small, name, *options)
+        yield measure(large, name, *options)
 
 
-def main() -> None:
+def made(folder: Path, rows: int) -> Path:
+    """A run of so many rows in `folder`, made if it is not there."""
+    run = folder / str(rows)
+    if not (run / "manifest.json").exists():
+        large_run.make(run, rows)
+    return run
+
+
+def main() -> int:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--formats", default=",".join(ALL))
-    arguments = parser.parse_args()
-    print("| format | rows | seconds | of the processor | MB at most |")
-    print("|---|---|---|---|---|")
-    for name in arguments.formats.split(","):
-        said, took, cpu, memory = measure(arguments.run, name, options_of(name))
-        print(
-            f"| `{name}` | {said.split()[1]} | {took:.1f} | {cpu:.1f} | {memory:.0f} |", flush=True
-        )
+    given = parser.parse_args()
+    small, large = made(given.folder, given.rows // 10), made(given.folder, given.rows)
+    print(f"| format | rows | seconds | of the processors | for {ROWS:,} rows | MB at most |")
+    print("|---|---|---|---|---|---|")
+    missed = False
+    for name in given.formats.split(","):
+        few, many = both(small, large, name)
+        for one in (few, many):
+            figures = f"{one.seconds:.1f} | {one.cpu:.1f} | {one.pace:.1f} | {one.memory:.0f}"
+            print(f"| `{name}` | {one.rows:,} | {figures} |", flush=True)
+        missed |= many.pace > MOST_SECONDS or many.memory > MOST_GROWTH * few.memory
+    print("a bar is missed" if missed else "every bar is met")
+    return int(missed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

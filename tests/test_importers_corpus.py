@@ -220,6 +220,64 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "no such file" in capsys.readouterr().err
 
 
+TALK = {"messages": [user("Where is it?"), calls(("c", "find", {})), result("c", "x"), says("y")]}
+WRONG: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "an empty file": ("openai", "rows.jsonl", "", ("rows.jsonl: there is no row", "one row at")),
+    "white space": ("hf", "rows.json", " \n\n", ("rows.json: there is no row", "one row at")),
+    "no known format": (
+        *("hf", "rows.jsonl", '{"question": "a", "answer": "b"}\n'),
+        ("rows.jsonl: no known format", "keys here: answer, question", "Mend the rows"),
+    ),
+    "another format": (
+        *("sharegpt", "rows.jsonl", f"{json.dumps(TALK)}\n"),
+        ("none of 1 rows became a seed", "look like openai: try hf:", "quarantine.jsonl has"),
+    ),
+    "calls without tools": (
+        *("openai", "rows.jsonl", f"{json.dumps(TALK)}\n"),
+        ("rows.jsonl:1: calls tools", "--domain DIR"),
+    ),
+    "a compressed file": (
+        *("hf", "rows.jsonl.gz", "\x1f\x8b"),
+        ("rows.jsonl.gz: no JSON and no Parquet file", "Unpack it"),
+    ),
+    "a table": ("openai", "rows.csv", "a,b\n1,2\n", ("rows.csv: no JSON", "Known: .jsonl")),
+    "half a Parquet file": (
+        *("hf", "rows.parquet", "PAR1 and no more"),
+        ("rows.parquet: cannot be read as Parquet", "anew"),
+    ),
+    "no such format": ("shargpt", "rows.jsonl", "{}", ("'shargpt:", "Did you mean sharegpt:")),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_input_is_told_with_what_where_and_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    format, name, text, wanted = WRONG[what]
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    source, out = f"{format}:{tmp_path / name}", tmp_path / "out"
+    assert cli.main(["seeds", "import", source, "--out", str(out)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for part in wanted:
+        assert part in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_a_broken_line_is_told_and_costs_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text(f'{json.dumps(ROWS[0])}\n{{"messages": [\n{json.dumps(ROWS[1])}\n')
+    assert cli.main(["seeds", "import", f"openai:{source}", "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"2 seeds in {tmp_path / 'out'}, 1 refused\n"
+    assert "rows.jsonl:2: not JSON in UTF-8" in shown.err
+    assert "quarantine.jsonl names the rows that were refused" in shown.err
+    assert cli.main(["seeds", "import", str(source), "--out", str(tmp_path / "more")]) == 2
+    assert f"hf:{source}" in capsys.readouterr().err
+
+
 def test_a_seed_keeps_what_was_called(tmp_path: Path) -> None:
     hostile = {"a": "\u202e<|im_end|>\x07", "n": 10**30, "f": 1e22, "deep": [[], {}, None], "": {}}
     made = [user("a"), calls(("c", "f", hostile)), result("c", '{"x": "\\u0000"}'), says("b")]

@@ -4,15 +4,18 @@ for the others all but what docs/exports.md says is lost."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.hostile import trajectories
+from tests.small_pipeline import REPO
 from tests.written_runs import write_run
 from trajgen.export.command import export
+from trajgen.exporters import EXPORTERS, Source, make_exporter
 from trajgen.importers.corpus.formats import FORMATS, Reader, normalised
 from trajgen.importers.corpus.rows import corpus_at
 from trajgen.records import Message, Trajectory
@@ -85,6 +88,27 @@ def check_numbered(name: str, run: Path, view: Path, made: Sequence[Trajectory])
         assert one["id"] == trajectory.id
 
 
+def check_unrolled(run: Path, view: Path, made: Sequence[Trajectory]) -> None:
+    """Each row is a turn of the agent and all that came before; the last one is everything."""
+    assert export(run, "trl-unroll", view).refused == 0
+    found = came_back(view / "train")
+    for trajectory in made:
+        said = [at for at, m in enumerate(trajectory.messages) if m["role"] == "assistant"]
+        assert said[-1] == len(trajectory.messages) - 1
+        for at, one in zip(said, found, strict=False):
+            assert one["id"] == trajectory.id
+            assert same(ordered(one["messages"]), ordered(trajectory.messages[: at + 1]))
+            assert same(one["tools"], trajectory.tools)
+    assert next(found, None) is None
+
+
+class AnyTemplate:
+    """Writes nothing: what a text view holds beside its text is looked at."""
+
+    def text(self, messages: object, tools: object) -> str:
+        return ""
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trajectory]]:
     made = list(trajectories(FEW))
@@ -103,6 +127,37 @@ def test_formats_without_ids_lose_those_alone(
     few: tuple[Path, list[Trajectory]], tmp_path: Path, name: str
 ) -> None:
     check_numbered(name, few[0], tmp_path / "view", few[1])
+
+
+def test_unrolled_rows_lose_nothing_of_a_turn(
+    few: tuple[Path, list[Trajectory]], tmp_path: Path
+) -> None:
+    check_unrolled(few[0], tmp_path / "view", few[1])
+
+
+def test_the_text_view_keeps_the_messages_beside_the_text(
+    few: tuple[Path, list[Trajectory]],
+) -> None:
+    exporter = make_exporter("text", Source(cast(Any, None), cast(Any, AnyTemplate())))
+    for trajectory in few[1]:
+        (row,) = exporter.rows(trajectory)
+        assert same(json.loads(row["messages"]), trajectory.messages)
+        assert row["id"] == trajectory.id
+
+
+def test_what_each_format_loses_is_written_down() -> None:
+    """The table of docs/exports.md names every format; `nothing` is what is proven above."""
+    text = (REPO / "docs" / "exports.md").read_text("utf-8")
+    table = text.partition("| format | loses | refuses |")[2].partition("\n\n")[0]
+    loses = {}
+    for line in table.splitlines()[2:]:
+        formats, lost, _ = (cell.strip() for cell in line.strip("|").split(" | "))
+        loses |= dict.fromkeys(re.findall("`([a-z-]+)`", formats), lost)
+    assert loses.keys() == EXPORTERS.keys()
+    whole = {name for name, lost in loses.items() if lost == "nothing"}
+    assert whole == set(WHOLE) - {"openai"}
+    assert loses["openai"] == "the id"
+    assert all("ids of calls" in loses[name] for name in NUMBERED)
 
 
 def test_the_atif_package_takes_every_row_and_extra_holds_the_rest_of_it(
@@ -130,3 +185,4 @@ def test_ten_thousand_hostile_trajectories_come_back(tmp_path: Path) -> None:
         check_whole(name, run, tmp_path / name, made)
     for name in NUMBERED:
         check_numbered(name, run, tmp_path / name, made)
+    check_unrolled(run, tmp_path / "trl-unroll", made)

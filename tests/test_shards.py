@@ -218,6 +218,13 @@ def test_a_column_choice_is_read_alone(folder: Path) -> None:
     assert list(read_rows(path, ["id", "tools"])) == [{"id": "a", "tools": row("a")["tools"]}]
 
 
+def test_rows_are_read_by_their_numbers(folder: Path) -> None:
+    names = [f"r{n}" for n in range(150)]  # more than two batches
+    path = kept(folder, *map(row, names))
+    for at in ([], [0], [149], [63, 64, 65], [1, 130], range(64, 128), range(150)):
+        assert [r["id"] for r in read_rows(path, ["id"], at)] == [names[n] for n in at]
+
+
 @pytest.mark.parametrize("name", ["text.parquet", "gone.parquet"])
 def test_what_is_no_shard_says_so(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.parquet").write_text("PAR1 not really PAR1")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ _MARK = b"sha256 of the other bytes:"
 _BLANK = b"0" * 64
 _CHUNK = 1 << 20
 _ROW_GROUP = 1024
+_BATCH = 64  # rows that are Python objects at once
 
 
 def write_parquet(
@@ -63,6 +65,22 @@ def open_parquet(source: Source, schema: pa.Schema) -> pq.ParquetFile:
         file.close()
         raise ValueError(f"its schema version is not {SCHEMA_VERSION}")
     return file
+
+
+def batches(
+    file: pq.ParquetFile, columns: Sequence[str] | None, at: Sequence[int] | None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of an open file, some at a time; those alone that `at`, numbers from 0 that
+    ascend, names, where it is given. Raises pyarrow's errors and OSError."""
+    begins = 0
+    for batch in file.iter_batches(_BATCH, columns=list(columns) if columns else None):
+        ends = begins + batch.num_rows
+        if at is None:
+            yield batch
+        elif named := at[bisect_left(at, begins) : bisect_left(at, ends)]:
+            whole = len(named) == batch.num_rows
+            yield batch if whole else batch.take(pa.array([row - begins for row in named]))
+        begins = ends
 
 
 def check_parquet(schema: pa.Schema, rows: int) -> Callable[[Source], None]:

@@ -26,7 +26,7 @@ from trajgen.durable import place
 from trajgen.errors import CommitError, MachineError
 from trajgen.ids import canonical, digest
 from trajgen.objects import Place, readable
-from trajgen.sealed import VERSION, check_parquet, open_parquet, write_parquet
+from trajgen.sealed import VERSION, batches, check_parquet, open_parquet, write_parquet
 
 Row = dict[str, Any]
 
@@ -225,15 +225,18 @@ def read_info(path: Place) -> ShardInfo | None:
         return None
 
 
-def read_rows(path: Place, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(
+    path: Place, columns: Sequence[str] | None = None, at: Sequence[int] | None = None
+) -> Iterator[Row]:
     """The rows of a shard or rejects file, one by one; nested columns as lists of JSON text.
 
-    Page checksums are verified. Raises MachineError when the file is damaged or has
-    another schema, types of unknown Arrow extensions included.
+    Those alone at `at`, numbers from 0 that ascend, where it is given. Page checksums are
+    verified. Raises MachineError when the file is damaged or has another schema, types of
+    unknown Arrow extensions included.
     """
     try:
         with open_parquet(path, SCHEMA) as file:
-            for batch in file.iter_batches(64, columns=list(columns) if columns else None):
+            for batch in batches(file, columns, at):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise MachineError(

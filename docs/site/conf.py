@@ -57,7 +57,7 @@ def in_short(
 ) -> tuple[str | None, str | None]:
     """Types by their own name; no arguments of a protocol, nor of an error that its base takes."""
     if getattr(obj, "_is_protocol", False) or (what == "exception" and "__init__" not in vars(obj)):
-        return None, returned
+        return "", returned
     return signature and re.sub(r"~[\w.]*\.", "", signature), returned
 
 

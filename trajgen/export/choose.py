@@ -19,6 +19,7 @@ from trajgen.ids import digest
 
 TRAIN = "train"
 NONE, ALL = -1, -1
+_FIRST = 256  # trajectories that tell how many rows one becomes
 Split = tuple[str, float]
 Rows = Callable[[Part, Sequence[int]], Sequence[int]]  # of each trajectory of a part at such rows
 
@@ -126,9 +127,12 @@ def sample(
     picked: dict[int, int] = {}  # candidate -> how many of its rows
     missing, at = n, 0
     while missing and at < len(drawn):
-        some = sorted(drawn[at : at + missing])
-        counts = dict(zip(some, _counted(found, some, parts, count), strict=True))
-        for candidate in drawn[at : at + missing]:
+        given = n - missing  # rows, of the trajectories before `at`
+        enough = -(-missing * at // given) if given else max(at, _FIRST)
+        some = drawn[at : at + min(enough, missing)]
+        counted = _counted(found, sorted(some), parts, count)
+        counts = dict(zip(sorted(some), counted, strict=True))
+        for candidate in some:
             if missing:
                 rows = counts[candidate]
                 picked[candidate] = ALL if rows <= missing else missing

@@ -73,14 +73,9 @@ class Reader:
 
     def trajectories(self, part: Part, rows: Sequence[int]) -> Iterator[Trajectory]:
         """The trajectories at `rows`, which ascend; the tools of many are one object."""
-        wanted = iter(rows)
-        next_ = next(wanted, None)
-        for at, row in enumerate(read_rows(part.path, self._reads)):
-            if at == next_:
-                yield self._trajectory(part, at, row)
-                next_ = next(wanted, None)
-            if next_ is None:
-                return
+        read = read_rows(part.path, self._reads, rows)
+        for at, row in zip(rows, read, strict=True):
+            yield self._trajectory(part, at, row)
 
     def _trajectory(self, part: Part, at: int, row: dict[str, Json]) -> Trajectory:
         tools = _tools(tuple(row.pop("tools"))) if "tools" in row else ()

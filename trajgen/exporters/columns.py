@@ -17,6 +17,8 @@ from trajgen.records import Json, Message, Tool
 
 JSON_LIST = pa.list_(pa.field("element", pa.json_()))
 TEXT_LIST = pa.list_(pa.field("element", pa.string()))
+_SPACED = json.JSONEncoder(ensure_ascii=False)
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
 _CALL = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)])
 _PLAIN = {
@@ -42,12 +44,12 @@ def plain(messages: Iterable[Message]) -> list[Message]:
 
 def as_json(value: Json) -> str:
     """`value` as JSON text the way chat templates write it."""
-    return json.dumps(value, ensure_ascii=False)
+    return _SPACED.encode(value)
 
 
 def texts(values: Iterable[Json]) -> list[str]:
     """Each value as compact JSON text, for a column of Arrow JSON."""
-    return [json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values]
+    return [_COMPACT.encode(value) for value in values]
 
 
 class Tools:

@@ -9,6 +9,7 @@ names `trajectories.jsonl` last, so a folder without it is an import that did no
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -71,10 +72,20 @@ def import_source(source: str) -> Imported:
     """
     name, colon, argument = source.partition(":")
     if name not in IMPORTERS or not colon:
-        known = ", ".join(f"{known}:…" for known in IMPORTERS)
-        raise InputError(f"unknown import source {source!r}", fix=f"Known: {known}")
+        raise InputError(f"unknown import source {source!r}", fix=_meant(source))
     importer: Importer = load_object(IMPORTERS[name])
     return importer(argument)
+
+
+def _meant(source: str) -> str:
+    """What may have been meant by a source that has no known name."""
+    name, colon, argument = source.partition(":")
+    known = ", ".join(f"{known}:…" for known in IMPORTERS)
+    if not colon:
+        return f"For a file or folder whose format is recognised: hf:{source}. Known: {known}"
+    near = difflib.get_close_matches(name, IMPORTERS, 1)
+    guess = f"Did you mean {near[0]}:{argument}? " if near else ""
+    return f"{guess}Known: {known}"
 
 
 def refuse_filled(folder: Path) -> None:

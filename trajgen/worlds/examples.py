@@ -25,6 +25,7 @@ class Examples:
 
     def __init__(self, domain: Domain, seeds: Sequence[Seed]) -> None:
         self._by_tool: dict[str, dict[str, Example]] = {}
+        self._in_json: dict[str, bool] = {}
         for seed in seeds:
             results = {
                 m["tool_call_id"]: m["content"] for m in seed.messages if m["role"] == "tool"
@@ -54,9 +55,12 @@ class Examples:
     def in_json(self, tool: str) -> bool:
         """Whether every known result of `tool` is a JSON object or array; of a tool without
         any, whether every result of the others is."""
-        known = [self._by_tool[tool]] if tool in self._by_tool else self._by_tool.values()
-        results = [example for by_text in known for example in by_text.values()]
-        return bool(results) and all(_is_structure(e.observation) for e in results)
+        if tool not in self._in_json:
+            known = [self._by_tool[tool]] if tool in self._by_tool else self._by_tool.values()
+            results = [example for by_text in known for example in by_text.values()]
+            structures = (_is_structure(example.observation) for example in results)
+            self._in_json[tool] = bool(results) and all(structures)
+        return self._in_json[tool]
 
 
 def _overlap(left: dict[str, Json], right: dict[str, Json]) -> float:

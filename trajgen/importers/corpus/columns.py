@@ -68,4 +68,5 @@ def _extension(field: pa.Field[Any]) -> str:
 
 
 def _unreadable(path: Path, error: Any) -> InputError:
-    return InputError(f"cannot be read as Parquet ({str(error)[:200]})", str(path))
+    fix = "It is cut off or damaged, or no Parquet file: fetch or write it anew."
+    return InputError(f"cannot be read as Parquet ({str(error)[:200]})", str(path), fix)

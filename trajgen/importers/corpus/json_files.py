@@ -29,7 +29,7 @@ def read(path: Path) -> Iterator[Numbered]:
             one = _is_one_text(file, path.suffix in _LINES)
             yield from json_text.items(file) if one else _lines(file)
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", str(path)) from error
+        raise _unreadable(path, error) from error
 
 
 def members(path: Path, key: str) -> Iterator[Numbered]:
@@ -41,7 +41,18 @@ def members(path: Path, key: str) -> Iterator[Numbered]:
         with path.open("rb") as file:
             yield from json_text.members(file, key)
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", str(path)) from error
+        raise _unreadable(path, error) from error
+
+
+def begins_so(path: Path) -> bool:
+    """Whether the file begins as JSON rows do, or is empty. Raises InputError when it cannot be
+    read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(PIECE).removeprefix(_BOM).lstrip()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return start[:1] in (b"{", b"[", b"")
 
 
 def _is_one_text(file: IO[bytes], named_lines: bool) -> bool:
@@ -72,3 +83,8 @@ def _lines(file: IO[bytes]) -> Iterator[Numbered]:
             yield number, too_long()
         elif line.strip():
             yield number, value(line.removeprefix(_BOM))
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    fix = "Name a file that is there and may be read."
+    return InputError(f"cannot be read ({error.strerror})", str(path), fix)

@@ -55,11 +55,16 @@ class Corpus:
     domain: Domain | None = None
 
     def rows(self) -> Iterator[Row]:
-        """All rows in order. Raises InputError for a file that cannot be read."""
+        """All rows in order. Raises InputError for a file that cannot be read, and when there is
+        no row at all."""
+        number = 0
         for part in self.parts:
             for number, raw, typed in part.read():
                 value = raw if isinstance(raw, Problem) else self.reader(raw, typed)
                 yield Row(part.name, number, value)
+        if not number:
+            where = self.parts[0].name if len(self.parts) == 1 else self.name
+            raise InputError("there is no row in it", where, "Name data with one row at least.")
 
     def recognised(self) -> dict[str, str]:
         """Each file's format by its first row that has one; "" for none."""
@@ -87,13 +92,17 @@ def files_in(folder: Path) -> list[Path]:
     """
     files = [file for file in sorted(folder.rglob("*")) if _is_data(file)]
     if not files:
-        raise InputError("no JSON and no .parquet file here", str(folder))
+        fix = f"Name a file, or a folder with files of these kinds: {', '.join(SUFFIXES)}."
+        raise InputError("no JSON and no .parquet file here", str(folder), fix)
     return files
 
 
 def _part(file: Path, name: str) -> Part:
     if file.suffix == ".parquet":
         return Part(name, lambda: ((n, row, True) for n, row in columns.read(file)))
+    if file.suffix not in SUFFIXES and not json_files.begins_so(file):
+        fix = f"Known: {', '.join(SUFFIXES)}. Unpack it, or write its rows as one of these."
+        raise InputError("no JSON and no Parquet file", str(file), fix)
     return Part(name, lambda: ((n, row, False) for n, row in json_files.read(file)))
 
 
