@@ -88,10 +88,12 @@ class Copies:
         """Rows with their sums that share a band, and the recent ones; in order."""
         np, bits = self.np, self._bits
         bands = self._short if size <= self._limit else self._long
-        first, second = low.tolist()
-        for row in sorted(bands.sharing(mine)):
-            off = (bits[2 * row] ^ first).bit_count() + (bits[2 * row + 1] ^ second).bit_count()
-            if off <= most and bands.share(mine, sums := self._sorted.read([row])[0]):
+        rows = np.array(sorted(bands.sharing(mine)), np.int64)
+        if len(rows):
+            own = np.frombuffer(bits, np.uint64).reshape(-1, 2)[rows]  # a copy
+            rows = rows[np.bitwise_count(own ^ low).sum(axis=1) <= most]
+        for row in rows.tolist():
+            if bands.share(mine, sums := self._sorted.read([row])[0]):
                 yield row, sums
         known = len(self._sizes) - len(self._recent)
         recent = np.array(bits[2 * known :], np.uint64).reshape(-1, 2)
