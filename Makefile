@@ -6,7 +6,7 @@ TORCH := 2.13.0
 # index has it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: quickstart test test-fast test-slow test-crash test-kills check clean
+.PHONY: quickstart test test-fast test-slow test-crash test-kills check docs clean
 
 quickstart: .venv/cpu
 	$(BIN)/trajgen model pull smollm2-135m-household
@@ -40,6 +40,11 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The docs site: open .site/html/index.html. A warning is an error.
+docs: .venv/docs
+	$(BIN)/python docs/site/pages.py .site/pages
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs/site .site/pages .site/html
+
 .venv/base:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trajgen needs Python 3.11 or newer; say make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
@@ -53,10 +58,14 @@ check: .venv/dev
 	$(BIN)/pip uninstall -q -y torchvision torchaudio torchcodec
 	touch $@
 
+.venv/docs: .venv/base pyproject.toml
+	$(BIN)/pip install -q -e ".[docs]"
+	touch $@
+
 .venv/dev: .venv/cpu pyproject.toml
 	$(BIN)/pip install -q -e ".[tau2,bfcl,textworld,scienceworld,atif,dev]"
 	$(BIN)/pip install -q --no-deps "bfcl-eval>=2026.3"
 	touch $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .site runs

@@ -1,16 +1,21 @@
-"""A run folder of any size, for what has to be quick on many rows.
+"""A run folder of any size, and how quick it is to look at.
 
-`python -m benchmarks.large_run DIR [--rows 100000]`: 200 scripted rollouts, repeated under
-ids of their own with a number in each user's text, committed shard by shard as a run is.
+`python -m benchmarks.large_run DIR [--rows 100000]` writes the folder where there is none: 200
+scripted rollouts, repeated under ids of their own with a number in each user's text, committed
+shard by shard as a run is. Then each look at it is timed in a process of its own, imports
+included, beside its bar. Exit code 1 when one is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +23,9 @@ import trajgen
 from trajgen.pipeline import Loaded, load
 from trajgen.plan import plan
 from trajgen.records import Trajectory
+from trajgen.review.browse.desk import PAGE
+from trajgen.review.report import write_report
+from trajgen.review.run import Run
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardResult
 from trajgen.sketches import sketch
@@ -25,6 +33,7 @@ from trajgen.sketches import sketch
 SHARD = 512
 SETTINGS = ("cluster.address=inline", f"shards.rows={SHARD}")
 DYING = 997  # of so many tasks one is dead
+REPORT_MB = 20
 
 
 def make(folder: Path, rows: int, played: int = 200) -> None:
@@ -78,14 +87,60 @@ def _renamed(model: Trajectory, id: str, index: int) -> Trajectory:
     return replace(model, id=id, messages=(first, *model.messages[1:]))
 
 
+def _first_page(run: Run) -> None:
+    """The widget as a notebook shows it, and the answer to the first question of its page."""
+    browser = run.browse()
+    browser._repr_mimebundle_()
+    answer = browser._desk.answer({"ask": "page", "query": {}, "cursor": 0})
+    if len(answer["rows"]) != min(PAGE, answer["all"]):
+        raise ValueError(f"no first page: {answer}")
+
+
+# What is timed, and the most seconds that it may take.
+LOOKS: dict[str, tuple[float, Callable[[Run], object]]] = {
+    "open": (1, repr),
+    "frame": (3, Run.frame),
+    "first page": (1, _first_page),
+    "report": (60, write_report),
+}
+
+
+def look(folder: Path, name: str) -> dict[str, float]:
+    """One look, timed: seconds of the clock, and those that this process worked. All but `open`
+    look at a run that is open."""
+    opened = None if name == "open" else trajgen.open(folder)
+    began, used = time.perf_counter(), time.process_time()
+    LOOKS[name][1](trajgen.open(folder) if opened is None else opened)
+    return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - used}
+
+
+def looks(folder: Path) -> bool:
+    """Take every look and print what it cost. Whether all bars are kept."""
+    kept = True
+    for name, (bar, _) in LOOKS.items():
+        command = [sys.executable, "-m", "benchmarks.large_run", str(folder), "--look", name]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        took = json.loads(done.stdout)
+        print(f"{name:<12}{took['seconds']:7.2f} s, {took['cpu']:.2f} s of CPU; bar {bar} s")
+        kept &= took["seconds"] < bar
+    size = (folder / "report.html").stat().st_size / 1e6
+    print(f"report.html {size:7.2f} MB; bar {REPORT_MB} MB")
+    return kept and size < REPORT_MB
+
+
 def main() -> int:
-    """Write the folder that is named."""
+    """Write the folder that is named, unless it is there, and look at it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_run")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--look", choices=LOOKS, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    make(given.folder, given.rows)
-    return 0
+    if given.look:
+        print(json.dumps(look(given.folder, given.look)))
+        return 0
+    if not (given.folder / "manifest.json").exists():
+        make(given.folder, given.rows)
+    return 0 if looks(given.folder) else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The page's messages go to a desk in this process, so a test sees both ends.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ HARNESS = """<!doctype html><meta charset="utf-8"><style>%(css)s</style>
   const widget = (await import(URL.createObjectURL(source))).default;
   widget.render({ model, el: document.getElementById("widget") });
 </script>"""
+TIMED = """() => {
+  const [drawn] = performance.getEntriesByName("first-contentful-paint");
+  const [loaded] = performance.getEntriesByType("navigation");
+  return drawn && loaded.loadEventEnd ? Math.max(drawn.startTime, loaded.loadEventEnd) : 0;
+}"""
+PICTURE_MS = 300_000  # a picture of a whole page is drawn in software
 PAPERS = {"light": ("#fff", "#111"), "dark": ("#111", "#ddd")}
 
 
@@ -52,6 +59,29 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+def picture(page: Page, name: str) -> None:
+    """A picture of the whole page in the folder TRAJGEN_SCREENSHOTS, where that is named."""
+    if folder := os.environ.get("TRAJGEN_SCREENSHOTS"):
+        page.screenshot(path=Path(folder, f"{name}.png"), full_page=True, timeout=PICTURE_MS)
+
+
+def opening_s(browser: Browser, address: str, tries: int = 5) -> float:
+    """Seconds from the start of navigation until the page is drawn and loaded, as the page's own
+    clock has it: the quickest of some tries, so that a busy machine is not taken for a slow page.
+    """
+    return min(_opened(browser, address) for _ in range(tries)) / 1000
+
+
+def _opened(browser: Browser, address: str) -> float:
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(address, wait_until="load")
+    page.wait_for_function(f"({TIMED})() > 0")
+    took: float = page.evaluate(TIMED)
+    page.close()
+    return took
 
 
 def browse(page: Page, desk: Desk, theme: str = "light") -> None:

@@ -37,7 +37,7 @@ LAYERS = (
     ("contamination", "stage"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("heartbeat", "sealed", "plan_file", "shards", "card", "run_record"),
-    ("status", "verify", "set_aside", "run_folder"),
+    ("status", "verify", "set_aside", "run_folder", "origin"),
     ("thresholds", "collect", "roll_call", "dispatch", "giving_up"),
     ("cluster.*", "cluster"),
     ("review", "review.*"),

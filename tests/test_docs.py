@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -35,12 +36,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 ROWS = (ROOT / "docs" / "rows.md").read_text("utf-8")
 TRAIN = (ROOT / "docs" / "train.md").read_text("utf-8")
-DOCUMENTS = [
-    ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/rows.md")
-] + [
-    ROOT / "docs" / name
-    for name in ("exports.md", "fidelity.md", "guarantees.md", "train.md", "design/decisions.md")
-]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "design").glob("*.md")])
+DOCUMENTS = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")), *PAGES]
 UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
 INLINE = ["--set", "cluster.address=inline"]
 NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
@@ -79,12 +76,23 @@ def _table(document: str, heading: str) -> dict[str, list[str]]:
     return table
 
 
+def _shell(document: str) -> list[list[str]]:
+    """The words of every line in the shell blocks of a document."""
+    shell = [b.text for b in _blocks(document) if b.language in ("bash", "console")]
+    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
+    return [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line]
+
+
 def _commands() -> list[list[str]]:
     """The arguments of every `trajgen` command in the README's shell blocks."""
-    shell = [b.text for b in _blocks() if b.language in ("bash", "console")]
-    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if line]
-    return [w[1:] for w in words if w[:1] == ["trajgen"]]
+    return [words[1:] for words in _shell(README) if words[:1] == ["trajgen"]]
+
+
+def _spoken(document: str) -> Iterator[list[str]]:
+    """The arguments of every command that stands in the text between code marks."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", document)
+    for code in re.findall(r"`trajgen ([^`]+)`", text):
+        yield code.replace("\\|", "|").split()
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +140,35 @@ def test_commands_of_the_readme_work(
     extra = INLINE if words[0] == "run" else []
     assert cli.main([*words, *extra]) == 0
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
+def test_commands_of_the_pages_are_whole(path: Path) -> None:
+    """They take hours or a model, so they are parsed, and the files that they name are read."""
+    for words in _shell(path.read_text("utf-8")):
+        words = words[: words.index(">")] if ">" in words else words
+        if words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]), words
+            continue
+        assert words[0] == "trajgen", words
+        arguments = cli._parser().parse_args(words[1:])
+        if words[1] == "train":
+            recipe.load_recipe(str(ROOT / arguments.recipe), arguments.set)
+        elif words[1] in ("run", "fidelity"):
+            pipeline_file.load_pipeline(ROOT / arguments.pipeline, arguments.set)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_commands_that_are_spoken_of_exist(path: Path) -> None:
+    verbs = dict(_verbs(cli._parser()))
+    named = list(_spoken(path.read_text("utf-8")))
+    assert named or path.name in ("filters.md", "rows.md")
+    for words in named:
+        verb = next((v for v in (" ".join(words[:2]), words[0]) if v in verbs), None)
+        assert verb, words
+        given = (word.strip("[],").partition("=")[0] for word in words)
+        options = {word for word in given if word.startswith("-")}
+        assert options <= verbs[verb] | {"--debug"}, words
 
 
 def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, set[str]]]:

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from tests.mock_endpoint import TRANSIENT, MockEndpoint
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, make_engine, openai, tokens
-from trajgen.engines.openai import OpenAIEngine, connection
+from trajgen.engines.openai import OpenAIEngine, connection, wire
 from trajgen.engines.openai.answers import retry_after
 from trajgen.errors import (
     EngineDead,
@@ -599,3 +599,24 @@ def test_a_real_tokenizer(tmp_path: Path) -> None:
 def test_a_tokenizer_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     error = start_error(MockEndpoint(), tokenizer=str(tmp_path / "none"))
     assert "none" in error.what
+
+
+def test_a_body_goes_out_as_json_writes_it_and_nothing_is_encoded_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = [("system", 'a policy: ä\ud800\n"'), ("user", "said here alone")]
+    messages = [{"role": role, "content": text} for role, text in turns]
+    long = {"role": "assistant", "content": "x" * (wire.LONGEST + 1)}
+    named = {**messages[1], "name": "somebody"}
+    encoder, encoded, plain = wire.Encoder(), list[Any](), json.dumps
+    monkeypatch.setattr(json, "dumps", lambda value: encoded.append(value) or plain(value))
+    for sent in (messages, [*messages, long], [named], []):
+        schema = {"name": "agent", "schema": SCHEMA, "strict": True}
+        body = {
+            "model": "mock",
+            "messages": sent,
+            "temperature": 0.8,
+            "response_format": {"type": "json_schema", "json_schema": schema},
+        }
+        assert encoder.encode(body) == plain(body).encode()
+    assert [encoded.count(part) for part in (SCHEMA, turns[0][1], turns[1][1])] == [1, 1, 1]

@@ -79,9 +79,11 @@ def test_a_notebook_runs_in_an_empty_folder(
 
 
 def _is_shown(output: dict[str, Any]) -> bool:
-    """Progress is for whoever waits: what goes to stderr, and widgets that are nothing else."""
-    data = output.get("data", {})
-    return output.get("name") != "stderr" and (WIDGET not in data or "text/html" in data)
+    """Progress is for whoever waits: what goes to stderr, and bars, which are text or a widget."""
+    bar = output["output_type"] == "display_data" and not {"text/html", "image/png"} & {
+        *output["data"]
+    }
+    return output.get("name") != "stderr" and not bar
 
 
 def _published(output: dict[str, Any]) -> Any:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import trajgen
-from tests.browser import browse, chromium
+from tests.browser import browse, chromium, picture
 from tests.small_pipeline import environment, write_pipeline
 from trajgen.records import Reason, Step, Trajectory
 from trajgen.review.browse.desk import Desk
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-SHOTS = os.environ.get("TRAJGEN_SCREENSHOTS")  # a folder for pictures of what is tested
 HOSTILE = (
     "</p></div><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
     "<svg onload=window.hacked=1><iframe src='javascript:parent.hacked=1'></iframe>"
@@ -63,11 +63,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def desk_of(run: Run) -> Desk:
     (run.path / "reviews.parquet").unlink(missing_ok=True)
     return Desk(run.path, Index(run.rows(), run.rows(rejected=True)), "Ada")
-
-
-def picture(page: Page, name: str) -> None:
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
 
 def shown(page: Page) -> list[str]:
@@ -225,27 +220,34 @@ NOTEBOOK = """{"cells": [{"cell_type": "code", "id": "a", "execution_count": nul
  "outputs": [], "source": ["import trajgen\\n", "run = trajgen.open('run')\\n",
  "run.browse(by='Grace')"]}], "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec":
  {"name": "python3", "display_name": "Python 3", "language": "python"}}}"""
+KERNEL_READY = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
 
 
-@pytest.fixture(params=["light", "dark"])
-def lab(run: Run, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a JupyterLab of this theme, whose folder holds the run and a notebook."""
+@pytest.fixture(scope="module")
+def lab(run: Run) -> Iterator[str]:
+    """The address of a JupyterLab whose folder holds the run. It asks nobody for news: without a
+    network that would be one more wait."""
     home = run.path.parent
-    theme = home / "jupyter" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
-    theme.mkdir(parents=True, exist_ok=True)
-    wanted = f'{{"theme": "JupyterLab {request.param.title()}"}}'
-    (theme / "themes.jupyterlab-settings").write_text(wanted)
-    (home / "look.ipynb").write_text(NOTEBOOK)
+    _set(home, "notification", {"checkForUpdates": False, "fetchNews": "false"})
+    settings = ["--IdentityProvider.token=", "--ServerApp.password=", "--no-browser"]
+    settings += ["--allow-root", "--ip=127.0.0.1", f"--notebook-dir={home}"]
+    places = {name: str(home / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    with _served("jupyterlab", *settings, home=home, places=places) as address:
+        yield address
+
+
+@contextmanager
+def _served(
+    program: str, *settings: str, home: Path, places: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The address of a notebook server that works in `home`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = ["--IdentityProvider.token=", "--ServerApp.password=", "--no-browser"]
-    settings += ["--allow-root", f"--port={port}", "--ip=127.0.0.1", f"--notebook-dir={home}"]
-    places = {name: str(home / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
-    with (home / "lab.log").open("w") as log:
+    with (home / f"{program}.log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *settings],
-            stdout=log, stderr=log, env=environment(**places), cwd=home,
+            [sys.executable, "-m", program, *settings, f"--port={port}"],
+            stdout=log, stderr=log, env=environment(**places or {}), cwd=home,
         )  # fmt: skip
         try:
             _wait_for(port)
@@ -255,27 +257,35 @@ def lab(run: Run, request: pytest.FixtureRequest) -> Iterator[str]:
             server.wait(60)
 
 
+def _set(home: Path, plugin: str, settings: dict[str, Any]) -> None:
+    """Settings that the next page of the JupyterLab in `home` begins with."""
+    folder = home / "jupyter" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(settings))
+
+
 def _wait_for(port: int) -> None:
-    for _ in range(240):
+    for _ in range(480):
         with socket.socket() as line:
             if line.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.5)
-    raise TimeoutError("JupyterLab did not start")
+    raise TimeoutError("the notebook server did not start")
 
 
-@pytest.mark.timeout(600)
-def test_the_widget_works_in_jupyterlab(
-    page: Page, run: Run, lab: str, request: pytest.FixtureRequest
-) -> None:
-    theme = request.node.callspec.params["lab"]
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_widget_works_in_jupyterlab(page: Page, run: Run, lab: str, theme: str) -> None:
     desk_of(run)
+    _set(run.path.parent, "themes", {"theme": f"JupyterLab {theme.title()}"})
+    (run.path.parent / f"{theme}.ipynb").write_text(NOTEBOOK)
     page.set_default_timeout(240_000)
     page.set_viewport_size({"width": 1500, "height": 1000})
-    page.goto(f"{lab}/lab/tree/look.ipynb?reset")
+    page.goto(f"{lab}/lab/tree/{theme}.ipynb?reset", wait_until="domcontentloaded")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     light = "true" if theme == "light" else "false"
     page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
+    page.wait_for_selector(KERNEL_READY, state="attached")  # what is run before that is lost
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("Run All Cells$")).click()
     page.wait_for_selector(".trajgen-browse button.row")
@@ -298,3 +308,50 @@ def test_the_widget_works_in_jupyterlab(
     picture(page, f"lab_{theme}")
     assert page.locator(".jp-CodeCell").count() == 1
     assert run.reviews()[["id", "review", "by"]].values.tolist() == [[first, "keep", "Grace"]]
+
+
+# --- in marimo
+
+REACTIVE = """import marimo
+
+app = marimo.App(width="full")
+
+
+@app.cell
+def _():
+    import trajgen
+
+    trajgen.open("run").browse(by="Hopper")
+    return
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+@pytest.mark.timeout(1200)
+def test_the_widget_works_in_marimo(page: Page, run: Run) -> None:
+    pytest.importorskip("marimo")
+    desk_of(run)
+    page.set_default_timeout(240_000)
+    page.set_viewport_size({"width": 1500, "height": 1000})
+    home = run.path.parent
+    (home / "look.py").write_text(REACTIVE)
+    settings = ("run", "look.py", "--headless", "--no-token", "--host=127.0.0.1")
+    with _served("marimo", *settings, home=home) as address:
+        page.goto(address, wait_until="domcontentloaded")
+        page.wait_for_selector("button.row")  # in a shadow tree, which selectors see into
+        page.wait_for_selector("select[name=strategy] option:nth-child(2)", state="attached")
+        choose(page, "fate", "kept")
+        told = page.locator(".told")
+        told.filter(has_text=f"of {len(run)} rows").wait_for()
+        page.fill("input[type=search]", "apple")
+        told.filter(has_text="looked through").wait_for()
+        first = page.locator("ul.rows > li").first.get_attribute("data-id")
+        page.locator("button.row").first.click()
+        page.wait_for_selector(".shown article")
+        page.click(".judge .keep")
+        page.wait_for_selector(".judge .keep[aria-pressed=true]")
+        picture(page, "marimo")
+    assert run.reviews()[["id", "review", "by"]].values.tolist() == [[first, "keep", "Hopper"]]

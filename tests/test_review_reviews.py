@@ -14,8 +14,9 @@ import pytest
 
 import trajgen
 from tests.small_pipeline import tree, write_pipeline
+from trajgen import origin
 from trajgen.errors import CommitError, InputError, MachineError, RunLocked
-from trajgen.review import origin, reviews
+from trajgen.review import reviews
 from trajgen.review.run import Run
 from trajgen.verify import verify
 

@@ -114,6 +114,14 @@ def test_rows_come_in_plan_order_by_any_index(half: Path) -> None:
         run["0"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize("step", [1, 4, 99])
+def test_every_so_many_rows_are_the_same_rows(half: Path, step: int) -> None:
+    rows = Run.open(half).rows()
+    wanted = list(rows.stream(("id", "messages")))[::step]
+    assert list(rows.every(step, ("id", "messages"))) == wanted
+    assert len(wanted) == -(-15 // step)
+
+
 def test_one_row_reads_one_row_group(half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.open(half)
     read = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from trajgen.errors import InputError
 from trajgen.importers import import_source, is_source
@@ -18,11 +18,8 @@ from trajgen.importers.corpus.problem import Problem
 from trajgen.importers.corpus.rows import Corpus, corpus_at, files_in
 from trajgen.importers.corpus.rows import Row as Found
 from trajgen.loading import find
-from trajgen.objects import Place
+from trajgen.origin import run_seeds
 from trajgen.records import Domain, Trajectory
-
-if TYPE_CHECKING:
-    from trajgen.seeds import SeedSet
 
 Row: TypeAlias = tuple[str, Problem | tuple[Trajectory, Domain]]
 OwnDomain: TypeAlias = Callable[[Trajectory], Domain]
@@ -82,7 +79,10 @@ def _of_run(folder: Path) -> OwnDomain:
     """Which domain a row of our own is checked against: in a run's folder its seeds' one."""
     if not (folder / "run.json").is_file():
         return lambda row: Domain(name=row.domain, policy="", tools=row.tools)
-    domains = run_seeds(folder).domains
+    try:
+        domains = run_seeds(folder).domains
+    except InputError as error:
+        raise _needs_domain(error.what, folder) from error
 
     def of_seeds(row: Trajectory) -> Domain:
         if row.domain not in domains:
@@ -92,22 +92,7 @@ def _of_run(folder: Path) -> OwnDomain:
     return of_seeds
 
 
-def run_seeds(folder: Place) -> SeedSet:
-    """The seeds that a run was made from. Raises InputError when they are gone."""
-    from trajgen.run_record import existing_run, seed_sources
-    from trajgen.seeds import load_seeds
-
-    run = existing_run(folder)
-    try:
-        return load_seeds(seed_sources(run))
-    except InputError as error:
-        place = ", ".join(run["pipeline"]["seeds"])
-        raise _needs_domain(
-            f"the seeds of this run cannot be loaded any more ({place}: {error.what})", folder
-        ) from error
-
-
-def _needs_domain(what: str, folder: Place) -> InputError:
+def _needs_domain(what: str, folder: Path) -> InputError:
     return InputError(what, str(folder), "Name the folder of its domain with --domain.")
 
 

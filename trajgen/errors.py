@@ -28,7 +28,7 @@ MOST_CHARS = 4000  # of a message: input of any length may stand in it
 class TrajgenError(Exception):
     """Base of all errors of this package.
 
-    `what` happened, `where` (file:line, key, folder), and `fix`: what the user can do.
+    `what` happened, `where` (`file:line`, key, folder), and `fix`: what the user can do.
     The three are plain strings, so errors cross process borders by pickle unchanged.
     """
 

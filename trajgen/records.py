@@ -7,6 +7,7 @@ Messages are OpenAI messages as plain dicts. In every record `arguments` is a di
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -18,6 +19,7 @@ Outcome = Literal["success", "failure", "refusal"]
 ToolKind = Literal["read", "write"]
 
 SCHEMA_VERSION = "1"
+_REMEMBERED = 64  # lists of tools whose JSON is kept
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DETAIL_CHARS = 600  # of what was found: model text of any length may stand in it
 
@@ -193,7 +195,7 @@ class Trajectory:
         """The columns of a shard: nested columns as JSON text, the rest plain."""
         row: dict[str, Json] = {f.name: getattr(self, f.name) for f in fields(self)}
         row["messages"] = [_text(message) for message in self.messages]
-        row["tools"] = [_text(tool) for tool in self.tools]
+        row["tools"] = _texts(self.tools).copy()
         row["steps"] = [_text(step.json()) for step in self.steps]
         for name in ("state_initial", "state_final", "scores"):
             row[name] = _text(row[name])
@@ -238,6 +240,20 @@ def calls_of(messages: tuple[Message, ...] | list[Message]) -> Iterator[Call]:
 def cut(text: str, most: int = DETAIL_CHARS) -> str:
     """`text`, or its beginning where it is longer than `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+_known: OrderedDict[int, tuple[tuple[Tool, ...], list[str]]] = OrderedDict()
+
+
+def _texts(tools: tuple[Tool, ...]) -> list[str]:
+    """The tools as JSON. Known by identity: all rows of a domain have its own tuple, and tools
+    are never changed in place."""
+    kept = _known.get(id(tools))
+    if kept is None or kept[0] is not tools:
+        kept = _known[id(tools)] = tools, [_text(tool) for tool in tools]
+        while len(_known) > _REMEMBERED:
+            _known.popitem(last=False)
+    return kept[1]
 
 
 def _text(value: Json) -> str:

@@ -172,7 +172,9 @@ def show(arguments: Arguments) -> None:
         return _show([run.find(arguments.id)])
     found = run.sample(arguments.n, rejected=arguments.rejected, reason=arguments.reason)
     if not found:
-        say("trajgen: there is no such trajectory in this run yet; try --rejected")
+        fate = "rejected" if arguments.rejected or arguments.reason else "kept"
+        why = f" for {arguments.reason}" if arguments.reason else ""
+        say(f"trajgen: no row was {fate}{why} yet; `trajgen status {arguments.run}` counts them")
     return _show(found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.endpoint.served import Endpoint
 from trajgen.models import cache_folder
 
-INSTALL_S, PLAY_S = 1200, 1800
+INSTALL_S, PLAY_S = 1800, 1800
 QUIET = {"LOGURU_LEVEL": "ERROR", "NEMO_TELEMETRY_ENABLED": "false"}
 
 

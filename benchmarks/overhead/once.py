@@ -36,7 +36,12 @@ US = 1e6
 def main() -> None:
     """What the command line asks for."""
     what, file, tasks = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    settings = ("cluster.address=inline", f"shards.rows={PART}", f"target={tasks}")
+    settings = (
+        "cluster.address=inline",
+        f"shards.rows={PART}",
+        f"target={tasks}",
+        f"max_tasks={tasks}",
+    )
     loaded = load(PIPELINE, settings, tasks)
     planned = list(
         plan(loaded.seeds.seeds, loaded.pipeline.variations, tasks, loaded.pipeline.seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -16,10 +15,10 @@ from pathlib import Path
 
 from benchmarks import comparing, scale
 from benchmarks.comparing import Bar, Figures, Found
-from benchmarks.scale.ends import models
-from benchmarks.scale.step import PIPELINE, settings
+from benchmarks.scale.job import PIPELINE, settings
 from benchmarks.start.clock import MEGABYTE, REPO, first_call
 
+STEP = (sys.executable, "-m", "benchmarks.scale.step")
 STEPS = ("plan", "books", "resume", "verify")
 SIZES, MILLION = (1_000, 10_000, 100_000), 1_000_000
 LIMIT_S = 4 * 3600
@@ -38,7 +37,8 @@ def measure(given: argparse.Namespace) -> Found:
     """Each size in turn, a million once."""
     with tempfile.TemporaryDirectory(prefix="scale-", dir=given.folder) as place:
         folder = Path(place)
-        (file := folder / "models.json").write_text(json.dumps(models()), "utf-8")
+        file = folder / "models.json"
+        _step("models", [*STEP, "models", str(folder), str(file), "0"])
         systems = {
             str(size): lambda size=size: _all(folder / str(size), file, size)
             for size in given.sizes
@@ -55,8 +55,7 @@ def _all(folder: Path, models: Path, tasks: int) -> Figures:
     folder.mkdir()
     run, found = folder / "run", dict[str, float]()
     for step in ("plan", "books"):
-        module = [sys.executable, "-m", "benchmarks.scale.step"]
-        found |= _step(step, [*module, step, str(run), str(models), str(tasks)])
+        found |= _step(step, [*STEP, step, str(run), str(models), str(tasks)])
     changes = [part for change in settings(tasks) for part in ("--set", change)]
     command = ["run", PIPELINE, "--limit", str(tasks), "--out", str(run), *changes]
     found["resume"], found["resume_mb"] = first_call(command, folder)

@@ -1,4 +1,4 @@
-"""One step in a process of its own: `step plan|books FOLDER MODELS TASKS`."""
+"""One step in a process of its own: `step models|plan|books FOLDER MODELS TASKS`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,21 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.scale.ends import ends
-from benchmarks.start.clock import KIND
+from benchmarks.scale.ends import ends, models
+from benchmarks.scale.job import PIPELINE, SHARD, settings
 from trajgen.collect import Collector
 from trajgen.pipeline import Loaded, load
 from trajgen.plan import plan
 from trajgen.records import Task
 from trajgen.run_folder import RunFolder
 
-PIPELINE, SHARD = "pipelines/smoke.yaml", 512
-
-
-def settings(tasks: int) -> list[str]:
-    """The pipeline's changes, as `--set` takes them."""
-    return [
-        "cluster.address=inline",
-        f"engines.script.kind={KIND}",
-        f"shards.rows={SHARD}",
-        f"target={tasks}",
-    ]
-
 
 def main() -> None:
     """What the command line asks for."""
     what, folder, file, tasks = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    if what == "models":
+        file.write_text(json.dumps(models()), "utf-8")
+        return
     loaded = load(PIPELINE, settings(tasks), tasks)
     with RunFolder.create_or_open(folder, loaded.record(), _planned(loaded), ()) as opened:
         if what == "books":
@@ -43,12 +34,12 @@ def _planned(loaded: Loaded) -> Iterator[Task]:
     return plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed)
 
 
-def _books(loaded: Loaded, folder: RunFolder, models: list[dict[str, object]]) -> None:
+def _books(loaded: Loaded, folder: RunFolder, made: list[dict[str, object]]) -> None:
     tasks = loaded.pipeline.max_tasks
     collector = Collector(folder, tasks, SHARD, loaded.pipeline.target, loaded.known())
     owed = islice(collector.owed(), (collector.n_shards - 1) * SHARD)
     while part := list(islice(owed, SHARD)):
-        for task, end in zip(part, ends(part, models), strict=True):
+        for task, end in zip(part, ends(part, made), strict=True):
             collector.add(task, end)
         while collector.whole:
             collector.commit_next()

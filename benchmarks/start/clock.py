@@ -1,4 +1,8 @@
-"""A run watched from outside up to the first request that its engine is given."""
+"""A run watched from outside up to the first request that its engine is given.
+
+Memory is that of the driver's process itself. Nothing large is imported here: what Linux says of
+an ended child includes what its parent held when it was made.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trajgen.engines import Completion, Request
-from trajgen.engines.scripted import ScriptedEngine
-
 REPO = Path(__file__).parents[2]
 FIRST = "TRAJGEN_BENCHMARK_FIRST_CALL"  # in the environment, which workers inherit: a file
-KIND = "benchmarks.start.clock:Clock"
+KIND = "benchmarks.start.engine:Clock"
 LIMIT_S = 3600.0
 MEGABYTE = 1024  # of the kilobytes that Linux counts in
-
-
-class Clock(ScriptedEngine):
-    """The scripted engine; notes when it is asked first."""
-
-    async def complete(self, request: Request) -> Completion:
-        """Answer one request."""
-        if not (file := Path(os.environ[FIRST])).exists():
-            file.write_text(repr(time.time()), "utf-8")
-        return await super().complete(request)
 
 
 class Begun(NamedTuple):
@@ -50,13 +41,22 @@ def first_call(arguments: Sequence[str], folder: Path) -> Begun:
         )  # fmt: skip
         while not file.exists() and child.poll() is None and time.time() < began + LIMIT_S:
             time.sleep(0.005)
-        if child.returncode is None:
-            child.send_signal(signal.SIGTERM)
-            _, status, used = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
+        held = _peak(child.pid)
+        child.send_signal(signal.SIGTERM)
+        child.wait(LIMIT_S)
         if not file.exists():
             said.seek(0)
             raise SystemExit(f"no model was called:\n{said.read().decode()[-4000:]}")
     while not (told := file.read_text("utf-8")):
         time.sleep(0.005)
-    return Begun(float(told) - began, used.ru_maxrss / MEGABYTE)
+    return Begun(float(told) - began, held)
+
+
+def _peak(process: int) -> float:
+    """The most megabytes that a process has held; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text("utf-8")
+    except OSError:
+        return 0.0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0]) / MEGABYTE if found else 0.0

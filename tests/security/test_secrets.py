@@ -20,11 +20,12 @@ import trajgen
 from tests.pipeline_files import job, load
 from tests.small_pipeline import start, write_pipeline
 from trajgen.cli import main
-from trajgen.corpora import rows, run_seeds
+from trajgen.corpora import rows
 from trajgen.engines.openai.connection import Connection
 from trajgen.errors import InputError
 from trajgen.ids import digest
 from trajgen.loading import find
+from trajgen.origin import run_seeds
 from trajgen.run_record import existing_run
 from trajgen.train.recipe import Recipe, load_recipe
 

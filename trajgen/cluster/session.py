@@ -52,7 +52,7 @@ def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterato
         held.callback(_leave, ray, thread, folder)
         try:
             thread.submit(ray.init, **options).result()
-        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # Ray raises just that for a node that is not up in time
             raise MachineError(
                 f"Ray does not start ({short(error)})",
                 options["address"],

@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from trajgen.cast import speech
 from trajgen.config import Pipeline
-from trajgen.corpora import run_seeds
 from trajgen.engines import make_engine
 from trajgen.errors import InputError
 from trajgen.exporters import Exporter, Source, Unfit, View
 from trajgen.exporters.columns import JSON_LIST, texts
 from trajgen.exporters.trl import training_script
 from trajgen.loading import find
+from trajgen.origin import run_seeds
 from trajgen.pointers import EffectError
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Trajectory

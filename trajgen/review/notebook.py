@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trajgen.origin import seed_at_hand
 from trajgen.records import Json, Reason, Seed, Step, Trajectory
 from trajgen.review.beside import beside
 from trajgen.review.changes import Change, changes_of
 from trajgen.review.codes import explain
 from trajgen.review.markup import Node, Tag, lines, table, tag
 from trajgen.review.markup import html as as_html
-from trajgen.review.origin import seed_at_hand
 from trajgen.review.reading import (
     Said,
     broke,

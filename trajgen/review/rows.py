@@ -54,6 +54,17 @@ class Rows:
         for file in self.files:
             yield from read_rows(file, columns)
 
+    def every(self, step: int, columns: Sequence[str]) -> Iterator[dict[str, Json]]:
+        """These columns of the rows 0, `step`, 2 * `step` and so on, like `stream`; the rows
+        between cost no more than their decompression."""
+        before = 0
+        for file in self.files:
+            with _open(file) as parquet:
+                for batch in parquet.iter_batches(64, columns=list(columns)):
+                    for at in range(-before % step, batch.num_rows, step):
+                        yield batch.slice(at, 1).to_pylist()[0]
+                    before += batch.num_rows
+
     def column(self, name: str) -> list[Json]:
         """One column of all rows."""
         return list(self.table([name]).column(name).to_pylist())

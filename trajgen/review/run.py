@@ -58,7 +58,7 @@ class Run:
         """The run in the folder `path`, or below an object store's URL. Raises InputError when
         there is none."""
         from trajgen.objects import place_of
-        from trajgen.review.origin import remember
+        from trajgen.origin import remember
 
         folder = place_of(path)
         remember(folder)
@@ -151,7 +151,7 @@ class Run:
         An import source is read, which may take minutes. Raises InputError when the seed is
         not to be had any more.
         """
-        from trajgen.review.origin import remember, seed_of
+        from trajgen.origin import remember, seed_of
 
         remember(self.path)
         return seed_of(trajectory)

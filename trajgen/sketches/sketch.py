@@ -16,6 +16,7 @@ import re
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from trajgen.filters.structure import raw_calls, role_of, text_of
@@ -33,7 +34,7 @@ def sketch(messages: Sequence[Any]) -> str:
     import numpy as np
 
     words, calls = words_of(messages)
-    marks = np.array([_mark(word) for word in words], np.uint64)
+    marks = np.array([_word_mark(word) for word in words], np.uint64)
     pairs = np.concatenate([marks[:-1] * np.uint64(_MIX) + marks[1:], _weighted(calls)])
     pairs = (pairs ^ (pairs >> np.uint64(32))) * np.uint64(_MIX)
     where, what = pairs >> np.uint64(57), (pairs >> np.uint64(16)) & np.uint64(0xFF)
@@ -67,3 +68,6 @@ def _weighted(calls: list[str]) -> Any:
 
 def _mark(text: str) -> int:
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
+
+
+_word_mark = lru_cache(16384)(_mark)  # most words of a conversation were in others

@@ -22,12 +22,12 @@ from pathlib import Path
 
 from trajgen.cast import speech
 from trajgen.cluster import make_local_engines
-from trajgen.corpora import run_seeds
 from trajgen.errors import InputError
 from trajgen.goals import holds
 from trajgen.ids import canonical, stream
 from trajgen.ledger import Ledger
 from trajgen.loading import find, user_path
+from trajgen.origin import run_seeds
 from trajgen.pipeline import Opened, open_pipeline
 from trajgen.pointers import split
 from trajgen.records import Call, Domain, Json, Message, Seed, Task, Trajectory

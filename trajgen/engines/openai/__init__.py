@@ -91,7 +91,7 @@ class OpenAIEngine:
             "seed": request.seed,
         }
         if request.schema is not None and self._config.structured_output:
-            schema = {"name": request.role, "schema": dict(request.schema), "strict": True}
+            schema = {"name": request.role, "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
@@ -62,9 +62,9 @@ def _completion(data: Json, messages: Sequence[Message]) -> Completion:
     return Completion(
         text=text,
         finish="length" if choice.get("finish_reason") == "length" else "stop",
-        prompt_tokens=_number(usage.get("prompt_tokens"), sum(estimate(messages))),
-        generated_tokens=_number(usage.get("completion_tokens"), estimate_text(text)),
-        cached_tokens=_number(details.get("cached_tokens"), 0),
+        prompt_tokens=_number(usage.get("prompt_tokens"), lambda: sum(estimate(messages))),
+        generated_tokens=_number(usage.get("completion_tokens"), lambda: estimate_text(text)),
+        cached_tokens=_number(details.get("cached_tokens"), lambda: 0),
     )
 
 
@@ -77,8 +77,8 @@ def _content(content: Json) -> str:
     return (content or "").encode("utf-8", "replace").decode("utf-8")
 
 
-def _number(value: Json, otherwise: int) -> int:
-    return value if type(value) is int and value >= 0 else otherwise
+def _number(value: Json, otherwise: Callable[[], int]) -> int:
+    return value if type(value) is int and value >= 0 else otherwise()
 
 
 def listed(raw: bytes) -> dict[str, bool] | None:

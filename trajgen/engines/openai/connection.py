@@ -9,7 +9,6 @@ Crash rule: a request is asked again as a whole, never continued; nothing is kep
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -22,6 +21,7 @@ from yarl import URL
 from trajgen.config.model import names_a_variable
 from trajgen.engines import Completion
 from trajgen.engines.openai.answers import completion, listed, problem, retry_after
+from trajgen.engines.openai.wire import Encoder
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -81,6 +81,7 @@ class Connection:
         self.where = self._without_secrets(str(self._url.with_query(None)))
         self._session: aiohttp.ClientSession | None = None
         self._places = asyncio.Semaphore(config.max_num_seqs)
+        self._encoder = Encoder()
 
     def open(self) -> None:
         """Begin a session; must be called where an event loop runs."""
@@ -162,7 +163,7 @@ class Connection:
     async def _send(
         self, method: str, path: str, limit: float, body: Body | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else self._encoder.encode(body)
         async with self._places:
             if self._session is None or self._session.closed:
                 raise EngineDead("the engine is not started", self.where)

@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from trajgen.errors import InputError, TrajgenError
 from trajgen.objects import Place
+from trajgen.origin import seed_at_hand
 from trajgen.records import Json, Trajectory
 from trajgen.review import reviews
 from trajgen.review.browse.index import Index, Query
 from trajgen.review.browse.scan import looked_through
 from trajgen.review.markup import json as tree
 from trajgen.review.notebook import conversation
-from trajgen.review.origin import seed_at_hand
 from trajgen.review.reading import content_of, one_line
 from trajgen.review.reviews import Judgement
 

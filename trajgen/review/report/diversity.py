@@ -21,6 +21,7 @@ from trajgen.records import Json, Message, Seed
 from trajgen.sketches import words_of
 
 SAMPLE = 4000  # kept rows that are compared
+COMPARED = ("id", "seed_id", "strategy", "messages")
 
 Pairs = frozenset[tuple[str, str]]
 

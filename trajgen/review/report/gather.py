@@ -1,4 +1,4 @@
-"""Everything a report is made from, read in one pass over the run.
+"""Everything a report is made from, read shard after shard.
 
 Crash rule: reads only; trusts commits as `Run` does.
 """
@@ -9,11 +9,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
+from trajgen.origin import Origin, seeds_left
 from trajgen.records import Json
-from trajgen.review.report.diversity import SAMPLE, Diversity
-from trajgen.review.report.origin import Origin, origin
+from trajgen.review.report.diversity import COMPARED, SAMPLE, Diversity
 from trajgen.review.report.tally import BY, KEPT, REJECTED, Tally, parsed
 from trajgen.review.reviews import Judgement, read_reviews
 from trajgen.review.run import Run
@@ -42,18 +41,17 @@ class Gathered:
 
 def gather(run: Run) -> Gathered:
     """Read `run` once. Raises MachineError when a file of it is damaged."""
-    found = origin(run)
+    found = seeds_left(run.path)
     deaths = {record["id"]: str(record.get("error", "?")) for record in run.dead()}
     step = max(-(-len(run) // SAMPLE), 1)
-    ids = (row["id"] for row in run.rows().stream(("id",)))
-    compared = set(islice(ids, 0, None, step))
+    compared = {row["id"] for row in run.rows().every(step, ("id",))}
     planned = _Planned(run, deaths, compared)
     diversity = Diversity(found.seeds, planned.partners)
     tally = Tally()
     for row in run.rows().stream(KEPT):
         tally.keep(row)
-        if row["id"] in compared:
-            diversity.add(row, parsed(row["messages"]))
+    for row in run.rows().every(step, COMPARED):
+        diversity.add(row, parsed(row["messages"]))
     for row in run.rows(rejected=True).stream(REJECTED):
         tally.reject(row)
     return Gathered(

@@ -18,8 +18,8 @@ from trajgen.records import Json
 BY = ("strategy", "seed_id", "persona", "fault", "domain")
 LENGTHS = ("n_turns", "n_tool_calls", "n_tokens", "n_target_tokens")
 MODELS = ("agent_model", "user_model", "world_model", "seed_license")
-KEPT = ("id", *BY, *LENGTHS, *MODELS, "outcome", "steps", "messages")
-REJECTED = (*KEPT, "scores", "reasons")
+KEPT = (*BY, *LENGTHS, *MODELS, "outcome", "steps")
+REJECTED = (*KEPT, "messages", "scores", "reasons")
 START, END = "(start)", "(end)"
 SPEECH = "(what was said)"  # a row that broke where no tool was called or answered
 
