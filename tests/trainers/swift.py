@@ -64,7 +64,9 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_rounded(item) for item in value]
-    return float(f"{value:.15g}") if isinstance(value, float) and abs(value) > 1e-300 else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.15g}") if abs(value) > 1e-300 else 0.0
 
 
 def _as_text(message: dict[str, Any]) -> tuple[str, Any]:

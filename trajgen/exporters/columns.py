@@ -59,9 +59,8 @@ def json_texts(values: Iterable[Json]) -> list[str]:
     which it stops, and with it the training on all other rows."""
     made = texts(values)
     if any(map(_DIGITS.search, made)) and (found := _too_long(map(json.loads, made))) is not None:
-        raise Unfit(
-            f"the integer {str(found)[:40]} has more than 64 bits: `datasets` cannot read it"
-        )
+        what = f"the integer {str(found)[:40]} has more than 64 bits"
+        raise Unfit(f"{what}, and `datasets` cannot read it")
     return made
 
 
