@@ -43,7 +43,9 @@ def main(view: str, trl: str) -> None:
         read._check_messages(made)
         read._normalize_tools(made)
         assert made["messages"] == row["messages"]
-        assert made["tools"] == tools
+        assert made["tools"] == [
+            remove_arrow_padding(tool) for tool in tools
+        ]  # no nulls in schemas
         rows += 1
         if original := originals.pop(row["id"], None):
             assert _rounded(tools) == _rounded(original["tools"])
