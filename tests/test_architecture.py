@@ -22,7 +22,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
-    ("errors", "ids", "firsts", "records"),
+    ("errors", "ids", "firsts", "remembered", "records"),
     (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
         *("lease", "scratch", "process", "config.*", "config"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,6 +20,7 @@ import pytest
 import trajgen
 from tests.small_pipeline import made, pipeline_data, start, write_pipeline
 from trajgen import cluster
+from trajgen.cluster.session import ray_session
 from trajgen.config import Pipeline
 from trajgen.errors import InputError, MachineError
 from trajgen.loading import shipped
@@ -29,6 +32,17 @@ slow = pytest.mark.slow
 BADLY = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}}
 LOCAL = {"address": "local"}
 TOLD = ("run.json", "manifest.json", "README.md")  # they hold the address
+
+
+def test_a_ray_that_does_not_come_up_is_a_machine_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: Any) -> None:
+        raise Exception("The current node timed out during startup.")  # Ray raises just that
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    wanted = pytest.raises(MachineError, match=r"not start .*timed out")
+    with wanted, ray_session({"address": "auto"}):
+        pass
 
 
 def engine(script: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:

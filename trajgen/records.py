@@ -7,10 +7,11 @@ Messages are OpenAI messages as plain dicts. In every record `arguments` is a di
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+
+from trajgen.remembered import Remembered
 
 Json = Any
 Message = dict[str, Any]
@@ -19,7 +20,6 @@ Outcome = Literal["success", "failure", "refusal"]
 ToolKind = Literal["read", "write"]
 
 SCHEMA_VERSION = "1"
-_REMEMBERED = 64  # lists of tools whose JSON is kept
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DETAIL_CHARS = 600  # of what was found: model text of any length may stand in it
 
@@ -242,19 +242,12 @@ def cut(text: str, most: int = DETAIL_CHARS) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-_known: OrderedDict[int, tuple[tuple[Tool, ...], list[str]]] = OrderedDict()
-
-
-def _texts(tools: tuple[Tool, ...]) -> list[str]:
-    """The tools as JSON. Known by identity: all rows of a domain have its own tuple, and tools
-    are never changed in place."""
-    kept = _known.get(id(tools))
-    if kept is None or kept[0] is not tools:
-        kept = _known[id(tools)] = tools, [_text(tool) for tool in tools]
-        while len(_known) > _REMEMBERED:
-            _known.popitem(last=False)
-    return kept[1]
-
-
 def _text(value: Json) -> str:
     return _COMPACT.encode(value)
+
+
+def _made(tools: tuple[Tool, ...]) -> list[str]:
+    return [_text(tool) for tool in tools]
+
+
+_texts = Remembered(_made, 64)  # all rows of a domain have its own tuple of tools

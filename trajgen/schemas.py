@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,12 +21,12 @@ from trajgen.effects import OPS
 from trajgen.goals import CONDITIONS
 from trajgen.ids import canonical
 from trajgen.records import Json, Reason, Tool
+from trajgen.remembered import Remembered
 
 MAX_TOOLS = 256
 MAX_CALLS = 4
 MAX_ANSWER_DEPTH = 64
 MAX_INTEGER = 2**63
-_REMEMBERED = 1024  # schemas known by identity
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -39,18 +39,17 @@ def _compiled(schema: str) -> Any:
     return jsonschema_rs.validator_for(json.loads(schema))
 
 
-_known: OrderedDict[int, tuple[Mapping[str, Json], Any]] = OrderedDict()
+def _shared(schema: Mapping[str, Json]) -> Any:
+    return _compiled(canonical(schema))
+
+
+_validators = Remembered(_shared, 1024)
 
 
 def validator(schema: Mapping[str, Json]) -> Any:
-    """The compiled validator of `schema`, shared by equal schemas. Known by identity, so that a
-    schema is made into text once and not for each answer; schemas are never changed in place."""
-    kept = _known.get(id(schema))
-    if kept is None or kept[0] is not schema:
-        kept = _known[id(schema)] = schema, _compiled(canonical(schema))
-        while len(_known) > _REMEMBERED:
-            _known.popitem(last=False)
-    return kept[1]
+    """The compiled validator of `schema`, shared by equal schemas. A schema is made into text
+    once and not for each answer; schemas are never changed in place."""
+    return _validators(schema)
 
 
 def tool_problems(tools: Json) -> list[str]:

@@ -39,7 +39,8 @@ class Recorder(ScriptedEngine):
 
 
 def pipeline(engine: dict[str, Any], conversations: int, cluster: str) -> dict[str, Any]:
-    """The job: all roles on `engine`, all strategies, default filters and shards."""
+    """The job: all roles on `engine`, all strategies, default filters, and shards of
+    which several are committed on the way."""
     return {
         "name": "endpoint",
         "seeds": SEEDS,
@@ -48,6 +49,7 @@ def pipeline(engine: dict[str, Any], conversations: int, cluster: str) -> dict[s
         "engines": {"main": engine},
         "roles": {"user": "main", "agent": "main", "world": "main"},
         "variations": {"personas": ["terse", "confused", "impatient"]},
+        "shards": {"rows": 64},
         "cluster": {"address": cluster},
     }
 

@@ -22,9 +22,9 @@ OVER = "over_bound"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """How much is measured."""
-    parser.add_argument("--tasks", type=int, default=240)
-    parser.add_argument("--in-flight", type=int, default=24)
-    parser.add_argument("--delay-ms", type=float, default=80)
+    parser.add_argument("--tasks", type=int, default=120)
+    parser.add_argument("--in-flight", type=int, default=16)
+    parser.add_argument("--delay-ms", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=5)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from trajgen.filters.structure import raw_calls, role_of, text_of
 from trajgen.ids import canonical, digest
 from trajgen.records import Json, Reason, Seed, Trajectory
+from trajgen.remembered import Remembered
 
 
 def fingerprint(messages: Sequence[Any]) -> str:
@@ -19,9 +20,12 @@ def fingerprint(messages: Sequence[Any]) -> str:
     return digest([_content(m) for m in messages if role_of(m) != "system"])
 
 
+_seed_print = Remembered(fingerprint, 4096)  # a seed's messages, which all its tasks share
+
+
 def copy_of_seed(trajectory: Trajectory, seed: Seed) -> Reason | None:
     """The reason against a trajectory that is its seed over again, or None."""
-    if fingerprint(trajectory.messages) != fingerprint(seed.messages):
+    if fingerprint(trajectory.messages) != _seed_print(seed.messages):
         return None
     return Reason("copy_of_seed", None, f"says and calls the same as {seed.id}")
 

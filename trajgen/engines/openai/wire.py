@@ -47,8 +47,7 @@ class Encoder:
 
 
 def _message(message: Mapping[str, Json]) -> str:
-    content = message.get("content")
-    if list(message) == ["role", "content"] and len(content) <= LONGEST:
+    if list(message) == ["role", "content"] and len(content := message["content"]) <= LONGEST:
         return f'{{"role": {_text(message["role"])}, "content": {_text(content)}}}'
     return json.dumps(message)
 
