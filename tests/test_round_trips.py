@@ -60,9 +60,34 @@ def numbered(messages: Sequence[Message]) -> list[Message]:
     return made
 
 
+def numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers(item)
+    elif isinstance(value, int):
+        yield value
+
+
+def short(refused: int, view: Path, made: Sequence[Trajectory]) -> list[Trajectory]:
+    """Those whose integers fit 64 bits: what `datasets` can read. All others are refused."""
+    kept = [
+        trajectory
+        for trajectory in made
+        if all(-(2**63) <= n < 2**64 for n in numbers((trajectory.messages, trajectory.tools)))
+    ]
+    assert len(kept) == len(made) - refused
+    assert 0.2 * len(made) < len(kept)
+    told = [json.loads(line) for line in (view / "refused.jsonl").read_text("utf-8").splitlines()]
+    assert all("more than 64 bits" in row["reason"] for row in told)
+    return kept
+
+
 def check_whole(name: str, run: Path, view: Path, made: Sequence[Trajectory]) -> None:
     done = export(run, name, view)
-    assert done.refused == 0
+    if name == "trl":
+        made = short(done.refused, view, made)
+    else:
+        assert done.refused == 0
     found = list(came_back(view / "train"))
     assert len(found) == len(made)
     for one, trajectory in zip(found, made, strict=True):
@@ -90,7 +115,7 @@ def check_numbered(name: str, run: Path, view: Path, made: Sequence[Trajectory])
 
 def check_unrolled(run: Path, view: Path, made: Sequence[Trajectory]) -> None:
     """Each row is a turn of the agent and all that came before; the last one is everything."""
-    assert export(run, "trl-unroll", view).refused == 0
+    made = short(export(run, "trl-unroll", view).refused, view, made)
     found = came_back(view / "train")
     for trajectory in made:
         said = [at for at, m in enumerate(trajectory.messages) if m["role"] == "assistant"]

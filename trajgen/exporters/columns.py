@@ -8,6 +8,7 @@ another.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from trajgen.records import Json, Message, Tool
 
 JSON_LIST = pa.list_(pa.field("element", pa.json_()))
 TEXT_LIST = pa.list_(pa.field("element", pa.string()))
+_DIGITS = re.compile(r"\d{19}")
 _SPACED = json.JSONEncoder(ensure_ascii=False)
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
@@ -52,6 +54,16 @@ def texts(values: Iterable[Json]) -> list[str]:
     return [_COMPACT.encode(value) for value in values]
 
 
+def json_texts(values: Iterable[Json]) -> list[str]:
+    """The same, of what `datasets` can read. Raises Unfit for an integer of more than 64 bits, at
+    which it stops, and with it the training on all other rows."""
+    made = texts(values)
+    if any(map(_DIGITS.search, made)) and (found := _too_long(map(json.loads, made))) is not None:
+        what = f"the integer {str(found)[:40]} has more than 64 bits"
+        raise Unfit(f"{what}, and `datasets` cannot read it")
+    return made
+
+
 class Tools:
     """`write(tools)`, once for rows that come with the same tools one after the other."""
 
@@ -63,6 +75,17 @@ class Tools:
         if self._last is None or self._last[0] is not tools:
             self._last = tools, self._write(tools)
         return self._last[1]
+
+
+def _too_long(values: Iterable[Json]) -> int | None:
+    """The first integer, wherever in `values`, that fits neither int64 nor uint64."""
+    for value in values:
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            return value
+        inner = value.values() if isinstance(value, dict) else value
+        if isinstance(value, dict | list) and (found := _too_long(inner)) is not None:
+            return found
+    return None
 
 
 def _plain(message: Message) -> Message:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from trajgen.exporters import Exporter, Source, View
-from trajgen.exporters.columns import JSON_LIST, Tools, texts
+from trajgen.exporters.columns import JSON_LIST, Tools, json_texts
 from trajgen.ids import canonical
 from trajgen.records import Json, Message, Trajectory
 from trajgen.transitions import WRONG
@@ -63,13 +63,13 @@ class Preference(Exporter):
     )
 
     def __init__(self, source: Source) -> None:
-        self._tools = Tools(texts)
+        self._tools = Tools(json_texts)
         self._turns: dict[bytes, list[_Turn]] = {}
         for trajectory in source.run.rows(rejected=True):
             self._add(trajectory)
 
     def rows(self, trajectory: Trajectory) -> Iterator[dict[str, Json]]:
-        written = texts(trajectory.messages)
+        written = json_texts(trajectory.messages)
         for at, before in enumerate(_beginnings(trajectory)):
             chosen = trajectory.messages[at]
             for turn in self._turns.get(before, ()):
@@ -77,7 +77,7 @@ class Preference(Exporter):
                     yield {
                         "prompt": written[:at],
                         "chosen": written[at : at + 1],
-                        "rejected": texts([turn.message]),
+                        "rejected": json_texts([turn.message]),
                         "tools": self._tools(trajectory.tools),
                         "reason": turn.code,
                         "id": trajectory.id,

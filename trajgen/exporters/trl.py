@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from trajgen.exporters import Exporter, Source, View
-from trajgen.exporters.columns import JSON_LIST, Tools, texts
+from trajgen.exporters.columns import JSON_LIST, Tools, json_texts
 from trajgen.records import Json, Trajectory
 
 _TRAIN = """\
@@ -53,11 +53,11 @@ class Trl(Exporter):
     )
 
     def __init__(self, source: Source) -> None:
-        self._tools = Tools(texts)
+        self._tools = Tools(json_texts)
 
     def rows(self, trajectory: Trajectory) -> Iterator[dict[str, Json]]:
         yield {
-            "messages": texts(trajectory.messages),
+            "messages": json_texts(trajectory.messages),
             "tools": self._tools(trajectory.tools),
             "id": trajectory.id,
             "n_tokens": trajectory.n_tokens,
@@ -82,10 +82,10 @@ class TrlUnroll(Exporter):
     )
 
     def __init__(self, source: Source) -> None:
-        self._tools = Tools(texts)
+        self._tools = Tools(json_texts)
 
     def rows(self, trajectory: Trajectory) -> Iterator[dict[str, Json]]:
-        written = texts(trajectory.messages)
+        written = json_texts(trajectory.messages)
         for at, message in enumerate(trajectory.messages):
             if message["role"] == "assistant" and at:
                 yield {
