@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from trajgen.cli import INTERRUPTED
-from trajgen.cli import main as run_command
-from trajgen.engines.leash import leash
-from trajgen.process import end_now
+try:
+    from trajgen.cli import INTERRUPTED
+    from trajgen.cli import main as run_command
+    from trajgen.engines.leash import leash
+    from trajgen.process import end_now
+except KeyboardInterrupt:  # so early that nothing has begun
+    sys.exit(130)
 
 
 def main() -> int:

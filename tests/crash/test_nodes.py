@@ -57,7 +57,15 @@ def committed(run: Path) -> int:
 def actors(cluster: Cluster) -> list[int]:
     """The processes of our actors on it."""
     below = (c for node in cluster.list_all_nodes() for p in of(node) for c in p.children(True))
-    return [p.pid for p in below if "".join(p.cmdline()).startswith(("ray::Worker", "ray::Engine"))]
+    return [p.pid for p in below if words(p).startswith(("ray::Worker", "ray::Engine"))]
+
+
+def words(process: psutil.Process) -> str:
+    """Its command line; "" when it is gone meanwhile."""
+    try:
+        return "".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def test_five_nodes_lost(tmp_path: Path, somebodys: Cluster) -> None:
