@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from tests.trainers import bare, stand_in
 
 bare("verl", "verl.utils", "verl.utils.dataset", "verl.utils.tokenizer")
+stand_in("omegaconf", DictConfig=dict, ListConfig=list)
 stand_in("verl.models")
 stand_in("verl.models.transformers")
 stand_in("verl.models.transformers.qwen2_vl", get_rope_index=None)
