@@ -579,7 +579,7 @@ def test_show_reads_kept_and_rejected(trajgen: Trajgen, here: Path) -> None:
     assert trajgen("show", "finished", "--id", one[:-1]).out.split()[0] == one
     none = trajgen("show", "finished", "--reason", "no_such_code")
     assert (none.code, none.out) == (0, "")
-    assert "no such trajectory" in none.err
+    assert "no row was rejected for no_such_code" in none.err
 
 
 def test_help_lists_the_verbs(trajgen: Trajgen) -> None:

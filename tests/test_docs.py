@@ -164,6 +164,8 @@ def test_commands_that_are_spoken_of_exist(path: Path) -> None:
     named = list(_spoken(path.read_text("utf-8")))
     assert named or path.name in ("filters.md", "rows.md")
     for words in named:
+        if words == ["--help"]:
+            continue
         verb = next((v for v in (" ".join(words[:2]), words[0]) if v in verbs), None)
         assert verb, words
         given = (word.strip("[],").partition("=")[0] for word in words)

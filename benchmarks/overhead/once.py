@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import pickle
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +138,9 @@ async def _outcomes(player: Worker, tasks: list[Task]) -> list[Outcome]:
 def _message(outcomes: list[Outcome]) -> tuple[float, float]:
     """Seconds and bytes of an outcome on its way to the driver."""
     began = time.process_time()
-    parts = [pickle.dumps(o, protocol=5) for o in outcomes]
+    parts = [bytes(ForkingPickler.dumps(o, protocol=5)) for o in outcomes]
     for part in parts:
-        pickle.loads(part)
+        ForkingPickler.loads(part)
     return (time.process_time() - began) / len(parts), sum(map(len, parts)) / len(parts)
 
 
