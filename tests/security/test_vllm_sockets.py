@@ -1,4 +1,4 @@
-"""vLLM in process has no port."""
+"""vLLM in process is reached from this machine alone: its processes speak to each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def family() -> list[psutil.Process]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_vllm_listens_nowhere() -> None:
+def test_vllm_listens_on_loopback_alone() -> None:
     before = {p.pid for p in family()}
 
     async def look() -> tuple[set[str], int]:
@@ -44,4 +44,5 @@ def test_vllm_listens_nowhere() -> None:
 
     sockets, processes = asyncio.run(look())
     assert processes > 0, "vLLM's engine was to be a process of its own"
-    assert sockets == set()
+    here = {socket for socket in sockets if socket.split()[-1].startswith("127.0.0.1:")}
+    assert sockets == here, "somebody else can reach it"
