@@ -12,7 +12,8 @@ quickstart: .venv/cpu
 	$(BIN)/trajgen model pull smollm2-135m-household
 	$(BIN)/trajgen run pipelines/quickstart.yaml
 
-test: test-fast test-slow test-crash
+# What is green as a whole; `make test-slow` and `make test-kills` are the other proofs.
+test: test-fast test-crash
 
 test-fast: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -25,9 +26,10 @@ test-slow: .venv/dev
 	$(BIN)/python -m pytest -m slow --timeout 900 --ignore tests/crash $(REAL:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow --timeout 900 -p no:unraisableexception $(REAL)
 
-# Killed and stopped at any moment, in one process. Through Ray, on nodes, with a real engine and a
-# long plan it takes most of an hour: a target of its own, not part of `make test`.
-KILLS := $(addprefix tests/crash/test_,ray.py nodes.py poison.py leaks.py long_run.py ray_kills.py vllm_kills.py)
+# Killed, failing, or without room at every step. Stopped a hundred times, in an object store, through
+# Ray, on nodes, with a real engine and with a long plan it takes most of an hour: `make test-kills`.
+KILLS := $(addprefix tests/crash/test_,stop.py kill_objects.py ray.py nodes.py poison.py leaks.py \
+  long_run.py ray_kills.py vllm_kills.py)
 
 test-crash: .venv/dev
 	$(BIN)/python -m pytest -m slow tests/crash $(KILLS:%=--ignore=%)
