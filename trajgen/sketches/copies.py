@@ -6,7 +6,7 @@ in more, so it is cut into 16 smaller bands: up to 15 different sums leave one t
 what differs in more is found nearly always.
 
 In memory are links between equal bands and the lowest bit of each sum, which most of what is no
-copy differs in; the sums themselves are in a file. That is about 80 bytes a sketch.
+copy differs in; the sums themselves are in a file. That is about 130 bytes a sketch.
 
 Crash rule: the file has no name and goes with its process. What is a copy depends on the
 sketches that came before and on their order alone.
