@@ -1,4 +1,4 @@
-"""vLLM in process is reached from this machine alone: its processes speak to each other."""
+"""vLLM in process has no port."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def family() -> list[psutil.Process]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_vllm_listens_on_loopback_alone() -> None:
+def test_vllm_listens_nowhere() -> None:
     before = {p.pid for p in family()}
 
     async def look() -> tuple[set[str], int]:
@@ -44,5 +44,4 @@ def test_vllm_listens_on_loopback_alone() -> None:
 
     sockets, processes = asyncio.run(look())
     assert processes > 0, "vLLM's engine was to be a process of its own"
-    here = {socket for socket in sockets if socket.split()[-1].startswith("127.0.0.1:")}
-    assert sockets == here, "somebody else can reach it"
+    assert sockets == set()
