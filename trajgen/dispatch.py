@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from trajgen.cast import Usage
 from trajgen.collect import Collector, Settled
-from trajgen.errors import EngineDead, InputError, MachineError
+from trajgen.errors import EngineDead, EngineHangs, InputError, MachineError
 from trajgen.objects import Place
 from trajgen.records import Task, cut
 from trajgen.roll_call import believed
 from trajgen.shards import shard_path
-from trajgen.worker import Outcome, Report
+from trajgen.worker import FATAL, Outcome, Report
 from trajgen.writes import written_aside
 
 EXCHANGE_LIMIT_S = 120.0  # silence after which a worker counts as hung
@@ -171,12 +171,14 @@ class Dispatch:
         """Raises EngineDead where the worker has to go: its engine died, or it forgets."""
         outcomes, wrong = believed(report, live.tasks)
         for outcome in outcomes:
-            if outcome.error != "engine":
+            if outcome.error not in FATAL:
                 self._lost_in_a_row, self.trouble = 0, ""
                 self._end(live.tasks.pop(outcome.task_id), outcome)
         await self._commit()
-        if report.engine_dead or wrong:
-            raise EngineDead("an engine died" if report.engine_dead else f"a worker erred: {wrong}")
+        if report.engine_dead:
+            raise _death_of_engine(outcomes)
+        if wrong:
+            raise EngineDead(f"a worker erred: {wrong}")
 
     async def _commit(self) -> None:
         """Commit what is whole now, and wake the workers that wait for it."""
@@ -238,7 +240,8 @@ class Dispatch:
         self._alone[task.id] += alone
         if self._alone[task.id] >= FATAL_ALONE:
             self._strikes[task.id] -= 1  # the last try is counted by _bury itself
-            self._bury(task, "engine", error.what)
+            kind = "timeout" if isinstance(error, EngineHangs) else "engine"
+            self._bury(task, kind, error.what)
         elif alone:  # not again at once: somebody may be killing workers, whatever they play
             self._struck.insert(APART, (task, 1))
         else:
@@ -273,3 +276,11 @@ class Dispatch:
     def _room(self) -> bool:
         first_open = self.collector.next_shard * self.collector.shard_rows
         return self._next is not None and self._next.index < first_open + self.window
+
+
+def _death_of_engine(outcomes: Iterable[Outcome]) -> EngineDead:
+    """The death of an engine, in the words of the first task that saw it."""
+    for outcome in outcomes:
+        if outcome.error in FATAL:
+            return (EngineHangs if outcome.error == "hang" else EngineDead)(outcome.message)
+    return EngineDead("an engine died")

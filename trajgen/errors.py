@@ -89,5 +89,9 @@ class EngineDead(RolloutError):
     """The engine stopped; its requests may succeed on a fresh one."""
 
 
+class EngineHangs(EngineDead):
+    """The engine answers nothing within the limit, and is taken for dead."""
+
+
 class Timeout(RolloutError):
     """No answer within the limit."""

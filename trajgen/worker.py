@@ -20,7 +20,14 @@ from trajgen.cast import Usage
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks
 from trajgen.engines import Engine
-from trajgen.errors import EngineDead, InputError, MachineError, RequestError, Timeout
+from trajgen.errors import (
+    EngineDead,
+    EngineHangs,
+    InputError,
+    MachineError,
+    RequestError,
+    Timeout,
+)
 from trajgen.filters.corpus import fingerprint
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Task, cut
@@ -33,7 +40,8 @@ EXCHANGE_S = 1.0  # the longest an exchange waits for an outcome: also the heart
 CLOSE_S = 2.0  # for rollouts that are abandoned to unwind
 START_S = 10.0  # over its limit, before an engine that starts without end is given up
 GATHER_S = 0.02  # after a first outcome, how long to wait for its neighbours
-Error = Literal["", "request", "timeout", "engine", "input", "internal"]
+Error = Literal["", "request", "timeout", "engine", "hang", "input", "internal"]
+FATAL = ("engine", "hang")  # to the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,8 @@ class Outcome:
     """What became of a task: a row with its fingerprint and sketch, or the error that
     stopped it.
 
-    request: it cannot run; timeout: try again; engine: the engine died; input: the job is
+    request: it cannot run; timeout: try again; engine: the engine died; hang: it
+    answered nobody in time, and is taken for dead; input: the job is
     wrong, stop; internal: a bug of ours or of a filter, kept with its message.
     """
 
@@ -164,7 +173,7 @@ class Worker:
             return _died(task, "timeout", error.what)
         except EngineDead as error:
             self._engine_dead = True
-            return _died(task, "engine", error.what)
+            return _died(task, "hang" if isinstance(error, EngineHangs) else "engine", error.what)
         except InputError as error:
             return _died(task, "input", str(error))
         except asyncio.CancelledError:

@@ -70,7 +70,9 @@ def test_what_is_left_of_mutated_seeds_can_be_played(tmp_path: Path, domain: str
     """A line that is taken for a seed holds together: no rollout breaks on it."""
     folder = shutil.copytree(shipped("seeds") / domain, tmp_path / domain)
     lines = written(folder, 300, random.Random(11))
-    pipeline = write_pipeline(tmp_path, seeds=str(folder), max_tasks=120, shards={"rows": 20})
+    pipeline = write_pipeline(
+        tmp_path, seeds=str(folder), max_tasks=120, target=120, shards={"rows": 20}
+    )
     run = trajgen.run(pipeline, tmp_path / "run")
     found = status(run.path)
     assert (found["done"], found["dead"]) == (120, 0)

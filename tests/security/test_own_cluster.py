@@ -24,12 +24,16 @@ class _FakeRay:
 
     def __init__(self) -> None:
         self._private = self._raylet = self.ray_constants = self.Config = self
+        self.services = self
         self.AuthenticationTokenLoader = self
         self.ENABLE_RAY_CLUSTERS_ENV_VAR, self.ENABLE_RAY_CLUSTER = "RAY_CLUSTERS", True
         self.read: list[tuple[str | None, ...]] = []
 
     def initialize(self, _: str) -> None:
         self.read.append(tuple(os.environ.get(name) for name in AUTH))
+
+    def start_api_server(self) -> str:
+        return "the dashboard"
 
     def instance(self) -> _FakeRay:
         return self
@@ -47,12 +51,14 @@ def test_each_cluster_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(2):
         with alone(ray):
             assert ray.ENABLE_RAY_CLUSTER is False
+            assert ray.start_api_server("any", port=1) == ("", None)
     (mode, first, path), after, (_, second, _), _ = ray.read
     assert (mode, path) == ("token", None)
     assert len(first) == len(second) == 64
     assert first != second
     assert after == ("disabled", None, "/of/another/cluster")
     assert ray.ENABLE_RAY_CLUSTER is True
+    assert ray.start_api_server() == "the dashboard"
     assert "RAY_CLUSTERS" not in os.environ
 
 
@@ -73,7 +79,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psutil.Process
     """A run through Ray that is slow enough to be looked at."""
     folder = tmp_path_factory.mktemp("ray")
     script = {"delay_ms": 400}
-    path = write_pipeline(folder, script, cluster={"address": "local"}, max_tasks=400)
+    path = write_pipeline(
+        folder, script, cluster={"address": "local"}, max_tasks=40_000, target=40_000
+    )
     process = start("run", path, "--out", "run", cwd=folder)
     try:
         deadline = time.monotonic() + 120
@@ -122,30 +130,42 @@ def test_the_token_is_in_no_command_line_and_no_log(running: psutil.Process) -> 
     assert not [path for path in logs if token.encode() in path.read_bytes()]
 
 
-JOIN = """
-import ray, sys
+ASK = """
+import sys
+from ray._raylet import GcsClient
 try:
-    ray.init(address=sys.argv[1], log_to_driver=False)
-    print("in", ray.cluster_resources())
+    nodes = GcsClient(address=sys.argv[1]).get_all_node_info(timeout=20)
+    print("in", len(nodes))
 except Exception as error:
-    print("out", type(error).__name__)
+    print("out", error)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("token", ["", "0" * 64])
-def test_nobody_else_joins(running: psutil.Process, token: str) -> None:
+def answer(running: psutil.Process, token: str) -> str:
+    """What the cluster's own server, which all who join ask first, says to a stranger."""
     (server,) = [p for p in family(running) if p.name() == "gcs_server"]
-    ports = [
-        a.split("=", 1)[1] for a in server.cmdline() if a.startswith("--gcs_server_port=")
-    ] or [str(c.laddr.port) for c in server.net_connections("inet") if c.status == "LISTEN"]
-    others = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
+    port = next(c.laddr.port for c in server.net_connections("inet") if c.status == "LISTEN")
+    theirs = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
     done = subprocess.run(
-        [sys.executable, "-c", JOIN, f"127.0.0.1:{ports[0]}"],
-        env={k: v for k, v in environment(**others).items() if token or k not in AUTH},
+        [sys.executable, "-c", ASK, f"127.0.0.1:{port}"],
+        env={k: v for k, v in environment(**theirs).items() if token or k not in AUTH},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert not done.stdout.startswith("in"), done.stdout
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_who_has_the_token_is_answered(running: psutil.Process) -> None:
+    """Or nobody else would be refused for the want of it."""
+    assert answer(running, token_of(running)).startswith("in 1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", ["", "0" * 64], ids=["none", "another"])
+def test_nobody_else_joins(running: psutil.Process, token: str) -> None:
+    said = answer(running, token)
+    assert said.startswith("out")
+    assert "token" in said.lower()

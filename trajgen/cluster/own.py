@@ -2,7 +2,9 @@
 
 Ray takes a loopback address for a mistake and puts the machine's own in its place, unless it
 believes that clusters do not exist here; that is told to it while ours is up. The token is
-made for one run and is nowhere but in the environment of its processes.
+made for one run and is nowhere but in the environment of its processes. There is no process
+for the dashboard: where none is wanted it has one thing left to do, which is to ask the
+metadata addresses of clouds which of them it is in, whether reports of use are off or not.
 
 Crash rule: what is set here is gone with this process; nothing is written.
 """
@@ -27,15 +29,19 @@ def alone(ray: Any) -> Iterator[None]:
     names = (*_SOURCES, "RAY_AUTH_MODE", constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
     before = {name: os.environ.pop(name, None) for name in names}
     clusters = constants.ENABLE_RAY_CLUSTER
+    services = ray._private.services
+    dashboard = services.start_api_server
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     constants.ENABLE_RAY_CLUSTER = False
+    services.start_api_server = lambda *_, **__: ("", None)  # its address, its process
     try:
         _reread(ray)
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = clusters
+        services.start_api_server = dashboard
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trajgen import telemetry
 from trajgen.config.engine import EngineConfig
-from trajgen.engines import Completion, Request, leash
+from trajgen.engines import Completion, Request, doors, leash
 from trajgen.engines.adapters import RANKS, folder_of, rank, room
 from trajgen.errors import (
     EngineDead,
@@ -113,6 +113,8 @@ class VllmEngine:
             self._seeded = False
         with leash.held(self._held.enter_context(scratch())):
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args), usage_context=context)
+        if self.config.tensor_parallel_size == 1:
+            await self._llm.collective_rpc("shut_doors")
         self._max_len = self._llm.model_config.max_model_len
         self._tokenizer = self._llm.get_tokenizer()
         if asyncio.iscoroutine(self._tokenizer):
@@ -139,6 +141,7 @@ class VllmEngine:
             "trust_remote_code": False,
             "load_format": "safetensors",
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            "worker_extension_cls": doors.EXTENSION,
         }
         if self._adapters:
             most = {"max_loras": len(self._adapters), "max_lora_rank": self._rank}

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Engine, Request
-from trajgen.errors import EngineDead, Timeout
+from trajgen.errors import EngineDead, EngineHangs, Timeout
 from trajgen.records import Message, Tool
 
 _log = logging.getLogger("trajgen")
@@ -39,14 +39,15 @@ class WatchedEngine:
         self.model = self.engine.model  # some learn it now
 
     async def complete(self, request: Request) -> Completion:
-        """The engine's answer to this request. Raises RequestError, EngineDead or Timeout."""
+        """The engine's answer to this request. Raises RequestError, EngineDead, EngineHangs or
+        Timeout."""
         began = time.monotonic()
         try:
             completion = await self._in_time(request)
         except Timeout as late:
             if self._answered >= began:
                 raise
-            raise EngineDead(
+            raise EngineHangs(
                 f"no request was answered for {time.monotonic() - began:.0f} s ({late.what})",
                 late.where,
             ) from late
