@@ -4,7 +4,8 @@ text of the messages that they were made of (slow: transformers)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.conversations import TOOLS, calls, result, says, user
 from tests.written_runs import TALK, trajectory, write_run
 from trajgen.errors import InputError
 from trajgen.export.command import export
+from trajgen.exporters import Unfit
 from trajgen.exporters.templates import Template
 from trajgen.records import Message, Trajectory
 from trajgen.review.corpus import load
@@ -26,7 +28,11 @@ PUBLISHED = (
     *("qwen2_5", "qwen3", "qwen3_5_think", "qwen3_6", "llama3_1", "llama3_2", "glm4moe", "gptoss"),
     *("nemotron_3_nano", "lfm2_2_5", "deepseekv3", "gemma4_v5"),
 )
-ONE_CALL_AT_A_TIME = {"llama3_1", "llama3_2", "gptoss"}
+# One call a turn (Llama's refuse more, gpt-oss drops them), and nothing that is said beside it.
+# DeepSeek's keeps that for the first calls of a conversation alone.
+LOSSY = {"llama3_1", "llama3_2", "gptoss", "deepseekv3"}
+TEXT_ARGUMENTS = {"deepseekv3"}  # as OpenAI's API has them
+COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SINGLE: tuple[Message, ...] = (
     user("Cancel W1001, please."),
     calls(("c00000001", "cancel_order", {"order_id": "W1001", "reason": "naïve “test” 谢谢"})),
@@ -51,6 +57,20 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trajector
     return write_run(folder / "run", made), made
 
 
+def dated(text: str) -> str:
+    """A view's day is always the same one; templates that ask for the day get today's, or 2024."""
+    return re.sub(r"Today Date: \d\d \w\w\w \d{4}", "Today Date: TODAY", text)
+
+
+def _with_text(message: Any) -> Any:
+    calls = [
+        {**call, "function": {**made, "arguments": COMPACT.encode(made["arguments"])}}
+        for call in message.get("tool_calls", ())
+        for made in [call["function"]]
+    ]
+    return {**message, "tool_calls": calls} if calls else message
+
+
 def loaded(view: Path) -> list[dict[str, Any]]:
     files = sorted((view / "train").iterdir())
     return list(load(files, sum(1 for _ in files)))
@@ -62,8 +82,9 @@ def rendered(name: str, messages: Sequence[Any], tools: Sequence[Any]) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     source = Path(template(name)).read_text("utf-8")
+    given = list(map(_with_text, messages)) if name in TEXT_ARGUMENTS else list(messages)
     try:
-        found, _ = render_jinja_template([messages], tools=tools, chat_template=source)
+        found, _ = render_jinja_template([given], tools=list(tools), chat_template=source)
     except TemplateError as error:
         return f"refused: {error}"
     text: str = found[0]
@@ -76,26 +97,40 @@ def test_the_text_of_a_view_is_that_of_the_messages(
 ) -> None:
     run, made = rows
     view = loaded(export(run, "trl", tmp_path / "trl").path)
-    seen = 0
+    ours, whole = Template(template(name)), 0
     for row, original in zip(view, made, strict=True):
         text = rendered(name, row["messages"], row["tools"])
-        assert text == rendered(name, list(original.messages), list(original.tools))
-        if text.startswith("refused: "):
-            assert name in ONE_CALL_AT_A_TIME
+        assert text == rendered(name, original.messages, original.tools)
+        try:
+            assert dated(ours.text(original.messages, original.tools)) == dated(text)
+        except Unfit:
+            assert name in LOSSY
             continue
-        seen += 1
-        assert "None" not in text
+        whole += 1
         for message in original.messages:
-            if name != "gptoss" or "tool_calls" not in message:  # it shows calls as thoughts do
-                assert message["content"].strip() in text or message["role"] == "tool"
+            assert _shown(message["content"].strip(), text)
             for call in message.get("tool_calls", ()):
-                assert all(_shown(v, text) for v in call["function"]["arguments"].values())
-    assert seen >= 2
+                assert all(_shown(v, text) for v in _leaves(call["function"]["arguments"]))
+    assert whole >= 2 if name in LOSSY else whole == len(made)
+
+
+def test_most_templates_lose_nothing() -> None:
+    assert len(set(PUBLISHED) - LOSSY) >= 8
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
 
 
 def _shown(value: Any, text: str) -> bool:
-    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return written in text or json.dumps(value)[1:-1] in text or str(value) in text
+    """As it is, as JSON, or as Python writes it."""
+    written = json.dumps(value), json.dumps(value, ensure_ascii=False), str(value)
+    inside = [word[1:-1] if word.startswith('"') else word for word in written]
+    return any(word in text for word in (*written, *inside))
 
 
 @pytest.mark.parametrize("name", ["qwen2_5", "llama3_1"])
@@ -106,18 +141,19 @@ def test_the_text_view_is_the_template_and_refuses_what_that_refuses(
     done = export(run, "text", tmp_path / "text", template=template(name))
     found = {row["id"]: row for row in loaded(done.path)}
     for original in made:
-        text = rendered(name, list(original.messages), list(original.tools))
-        if text.startswith("refused: "):
+        text = rendered(name, original.messages, original.tools)
+        if text.startswith("refused: ") or (name in LOSSY and _says_beside_a_call(original)):
             assert original.id not in found
         else:
             row = found.pop(original.id)
-            assert row["text"].replace("01 Jan 2026", "26 Jul 2024") in (
-                text,
-                text.replace("01 Jan 2026", "26 Jul 2024"),
-            )
+            assert dated(row["text"]) == dated(text)
             assert json.loads(row["messages"]) == list(original.messages)
     assert found == {}
     assert (done.refused > 0) == (name == "llama3_1")
+
+
+def _says_beside_a_call(row: Trajectory) -> bool:
+    return any(m["content"].strip() for m in row.messages if "tool_calls" in m)
 
 
 def test_a_template_that_knows_no_calls_refuses_them(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from trajgen.loading import find
 from trajgen.models import local_path
 from trajgen.records import Message, Tool
 
+_BESIDE, _SECOND = "said beside the call", "second_probe"
+
 
 class Template:
     """The chat template `name`: that of a model (an embedded one, a hub id or a folder), or a
@@ -32,20 +34,49 @@ class Template:
             raise InputError("this model has no chat template", name, "Name a .jinja file instead.")
         self._render = TokenCounter(self._tokenizer).rendered
         self._last: tuple[Sequence[Message], str | None] = ((), None)
+        self._mute = not self._shows(_BESIDE, *_turn("first", "probe"), *_turn(_BESIDE, "probe"))
+        self._single = not self._shows(_SECOND, *_turn("", "probe", _SECOND))
 
     def text(self, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
-        """The conversation as the model sees it. Raises Unfit when the template refuses it, or
-        knows no calls and would leave them out."""
+        """The conversation as the model sees it. Raises Unfit when the template refuses it or
+        would leave something out: all calls, all of a turn but the first, or what the agent
+        says beside a call."""
         if self._last[0] is not messages:  # it is asked for again where tokens are counted
             self._last = messages, self._render(messages, tools)
         text = self._last[1]
         if text is None:
             raise Unfit(f"the chat template of {self.name} cannot write this conversation")
+        turns = [m for m in messages if "tool_calls" in m]
+        if self._single and any(len(turn["tool_calls"]) > 1 for turn in turns):
+            raise Unfit(f"the chat template of {self.name} writes one call of a turn alone")
+        if self._mute and any(turn["content"].strip() for turn in turns):
+            raise Unfit(f"the chat template of {self.name} leaves out what is said beside a call")
         return text
+
+    def _shows(self, word: str, *turns: Message) -> bool:
+        """Whether the template writes this part of a conversation, if it takes that at all."""
+        text = self._render([{"role": "user", "content": "ask"}, *turns])
+        return text is None or word in text
 
     def tokens(self, text: str) -> int:
         """How many tokens `text` is."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _turn(says: str, *names: str) -> list[Message]:
+    """A turn in which the agent says something and calls tools, and then answers."""
+    calls = [
+        {"id": f"probe{n:04}", "type": "function", "function": {"name": name, "arguments": {}}}
+        for n, name in enumerate(names)
+    ]
+    results: list[Message] = [
+        {"role": "tool", "tool_call_id": call["id"], "content": "{}"} for call in calls
+    ]
+    return [
+        {"role": "assistant", "content": says, "tool_calls": calls},
+        *results,
+        {"role": "assistant", "content": "answer"},
+    ]
 
 
 class _Bare:
