@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import socket
 
-import psutil
+from trajgen.process import listening
 
 EXTENSION = f"{__name__}.Doors"
 
@@ -24,7 +24,6 @@ class Doors:
     def shut_doors(self) -> None:
         """Put a socket that nobody reaches where this process listens. Its number stays taken,
         so gloo, which believes to own it, closes the right thing in the end."""
-        for connection in psutil.Process().net_connections("inet"):
-            if connection.status == psutil.CONN_LISTEN and connection.fd >= 0:
-                with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as unreachable:
-                    os.dup2(unreachable.fileno(), connection.fd, inheritable=False)
+        for descriptor in listening():
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as unreachable:
+                os.dup2(unreachable.fileno(), descriptor, inheritable=False)
