@@ -24,7 +24,7 @@ class _FakeRay:
 
     def __init__(self) -> None:
         self._private = self._raylet = self.ray_constants = self.Config = self
-        self.services = self
+        self.node = self.Node = self
         self.AuthenticationTokenLoader = self
         self.ENABLE_RAY_CLUSTERS_ENV_VAR, self.ENABLE_RAY_CLUSTER = "RAY_CLUSTERS", True
         self.read: list[tuple[str | None, ...]] = []
@@ -34,6 +34,8 @@ class _FakeRay:
 
     def start_api_server(self) -> str:
         return "the dashboard"
+
+    start_monitor = start_log_monitor = start_api_server
 
     def instance(self) -> _FakeRay:
         return self
@@ -51,14 +53,15 @@ def test_each_cluster_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(2):
         with alone(ray):
             assert ray.ENABLE_RAY_CLUSTER is False
-            assert ray.start_api_server("any", port=1) == ("", None)
+            assert ray.start_api_server(include_dashboard=False) is None
+            assert ray.start_monitor() is ray.start_log_monitor() is None
     (mode, first, path), after, (_, second, _), _ = ray.read
     assert (mode, path) == ("token", None)
     assert len(first) == len(second) == 64
     assert first != second
     assert after == ("disabled", None, "/of/another/cluster")
     assert ray.ENABLE_RAY_CLUSTER is True
-    assert ray.start_api_server() == "the dashboard"
+    assert ray.start_api_server() == ray.start_log_monitor() == "the dashboard"
     assert "RAY_CLUSTERS" not in os.environ
 
 

@@ -2,9 +2,12 @@
 
 Ray takes a loopback address for a mistake and puts the machine's own in its place, unless it
 believes that clusters do not exist here; that is told to it while ours is up. The token is
-made for one run and is nowhere but in the environment of its processes. There is no process
-for the dashboard: where none is wanted it has one thing left to do, which is to ask the
-metadata addresses of clouds which of them it is in, whether reports of use are off or not.
+made for one run and is nowhere but in the environment of its processes.
+
+Three processes of a head that nothing here asks are not started, which makes the start
+quicker: the autoscaler's, that of the logs, and the dashboard's, which without a dashboard has
+one thing left to do: it asks the metadata addresses of clouds which of them it is in, whether
+reports of use are off or not.
 
 Crash rule: what is set here is gone with this process; nothing is written.
 """
@@ -18,6 +21,7 @@ from contextlib import contextmanager
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+_UNWANTED = ("start_api_server", "start_monitor", "start_log_monitor")
 _SOURCES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -29,19 +33,21 @@ def alone(ray: Any) -> Iterator[None]:
     names = (*_SOURCES, "RAY_AUTH_MODE", constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
     before = {name: os.environ.pop(name, None) for name in names}
     clusters = constants.ENABLE_RAY_CLUSTER
-    services = ray._private.services
-    dashboard = services.start_api_server
+    node = ray._private.node.Node
+    starting = {name: getattr(node, name) for name in _UNWANTED}
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     constants.ENABLE_RAY_CLUSTER = False
-    services.start_api_server = lambda *_, **__: ("", None)  # its address, its process
+    for name in _UNWANTED:
+        setattr(node, name, lambda *_, **__: None)
     try:
         _reread(ray)
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = clusters
-        services.start_api_server = dashboard
+        for name, start in starting.items():
+            setattr(node, name, start)
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
