@@ -1,6 +1,7 @@
 """`trajgen run` in forked children, which come in milliseconds: to be stopped many times.
 
-A program of its own, because a process with threads must not fork.
+A program of its own, because a process with threads must not fork. What a run imports on its
+way is imported before the first fork, so that each child begins at once.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas  # noqa: F401  # pyarrow imports it when it makes a table
+
 from crash.small_run import contents
 from tests.crash import odd
-from trajgen import __main__
+from trajgen import __main__, cluster, fidelity, judge, pipeline, worlds  # noqa: F401
 from trajgen.review.run import Run
 from trajgen.run_folder import status
 from trajgen.verify import verify
@@ -147,7 +150,7 @@ def by_signal(runs: Runs, number: int, count: int, environment: Mapping[str, str
 def in_a_filter(runs: Runs, count: int) -> None:
     """Interrupted by the user's own code, at a random call of it."""
     while runs.stops < count:
-        runs.stop(None, {odd.FILTER: f"interrupt {runs.draw.randrange(1, 40)}"})
+        runs.stop(None, {odd.FILTER: f"interrupt {runs.draw.randrange(1, 13)}"})
 
 
 def failing(runs: Runs, count: int) -> None:

@@ -26,10 +26,10 @@ PATHS = f"{REPO}:{REPO / 'tests'}"
 
 def stopped(root: Path, kind: str, count: int) -> dict[str, Any]:
     """Stop runs of a small pipeline `count` times; what `forks.py` says of it."""
-    write_pipeline(root, **odd(SCRIPT), max_tasks=40)
+    write_pipeline(root, **odd(SCRIPT), max_tasks=12)
     done = subprocess.run(
         [sys.executable, HERE / "forks.py", root, kind, str(count)],
-        env=environment(PYTHONPATH=PATHS),
+        env=environment(PYTHONPATH=PATHS, OPENBLAS_NUM_THREADS="1"),
         capture_output=True,
         text=True,
         timeout=600,

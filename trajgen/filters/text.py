@@ -65,6 +65,7 @@ _DECLINES = re.compile(
     r"|\bi can(?:not|'t) (?:assist|help|comply)(?: you)? with (?:that|this|your) request\s*[.!]?$"
 )
 _SHORT = 35  # words; a refusal that gives its reason is longer, or names one
+_LOOKED = 100_000  # characters in which a loop is looked for
 _MODEL_MARKS = (
     "language model", "ai model", "ki-", "intelligence model", "as an ai", "training data",
     "knowledge cut", "openai", "by anthropic", "by google", "by meta", "by alibaba", "deepseek",
@@ -205,7 +206,7 @@ def _loops(passages: Sequence[Passage], calling: Set[int]) -> Iterator[Reason]:
     said: dict[tuple[str, str], int] = {}
     for at, role, place, text in passages:
         for part in _prose(text, role):
-            loop = _loop(part)
+            loop = _loop(part[:_LOOKED])
             if loop:
                 yield Reason("repetition", at, f"{place}: {loop}")
                 break
