@@ -15,8 +15,11 @@ except KeyboardInterrupt:  # so early that nothing has begun
 
 def main() -> int:
     """The command's exit code. A stopped one ends here: threads that hang keep nothing open."""
-    leash()
-    code = run_command()
+    try:
+        leash()
+        code = run_command()
+    except KeyboardInterrupt:  # before the command began, or when it was done
+        code = INTERRUPTED
     if code == INTERRUPTED:
         end_now(code)
     return code

@@ -68,6 +68,7 @@ class RunFolder:
         self._lock: DriverLock | Lease | None = None
         self._infos: dict[int, ShardInfo] | None = None
         self._session = 0
+        self._unfinished = False  # known to have no manifest
         self._writes = Writes(str(path))
 
     @classmethod
@@ -181,14 +182,13 @@ class RunFolder:
         for name, data in found.items():
             self._put(name, data)
         self._put("README.md", card(self.run, sums, measured).encode("utf-8", "replace"))
+        self._unfinished = False
         self._put("manifest.json", record_bytes(manifest(self.path, self.run, chosen, sums)))
         return sums
 
     def record_usage(self, *, seconds: float, prompt: int, cached: int, generated: int) -> None:
-        """Note what this session took so far: seconds of the clock, tokens since it began.
-
-        One line a session in logs/usage.jsonl; a folder that was only read notes nothing.
-        """
+        """Note what this session took so far, in a line of logs/usage.jsonl: seconds of the
+        clock, tokens since it began. A folder that was only read notes nothing."""
         if self._lock is None:
             return
         with self._writes.turn():
@@ -281,10 +281,13 @@ class RunFolder:
                 shard_aside(self.path, number, self.path / "logs" / "surplus")
 
     def _reopen(self) -> None:
-        """A finished run that has to change is unfinished first."""
+        """A finished run that has to change is unfinished first; once, since a driver that slept
+        while its lease was taken must not delete what its successor wrote."""
         self._own()
-        with disk_errors(self.path / "manifest.json"):
-            (self.path / "manifest.json").unlink(missing_ok=True)
+        if not self._unfinished:
+            with disk_errors(self.path / "manifest.json"):
+                (self.path / "manifest.json").unlink(missing_ok=True)
+        self._unfinished = True
 
     def _put(self, name: str, data: bytes) -> None:
         path = self.path / name

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import trajgen
-from tests.crash.driven import driven, no_shared_memory_left
+from tests.crash.driven import Driven, driven, no_shared_memory_left
 from tests.crash.test_nodes import committed, rows, whole
 from tests.small_pipeline import write_pipeline
 
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 BADLY = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}}
 LOCAL = {"address": "local"}
 STOPPED = "trajgen: stopped. Committed shards are safe; run the same command to go on."
+AGENTS_S = 75.0  # Ray's agents try for a minute to tell of the death of those they told
 TWO: dict[str, Any] = {  # the world's engine is an actor of its own
     "engines": {
         "main": {"kind": "scripted", "script": {**BADLY, "delay_ms": 40}, "max_num_seqs": 16},
@@ -89,13 +90,19 @@ def test_stopped_in_the_middle(how: str, tmp_path: Path) -> None:
     assert trajgen.open(run).status()["done"] >= 20
 
 
+def begun(run: Path, command: Driven) -> bool:
+    """Whether this command is the one that works in the run."""
+    lock = run / "logs" / "driver.lock"
+    return lock.exists() and lock.read_text().split()[-1:] == [str(command.process.pid)]
+
+
 def test_signals_while_ray_starts(tmp_path: Path) -> None:
     """At a dozen moments of its start, which takes seconds: none is lost."""
     pipeline = write_pipeline(tmp_path, **TWO, max_tasks=40, cluster=LOCAL)
     draw = random.Random(2)
     for attempt in range(12):
         with driven("run", pipeline, "--out", tmp_path / "run", cwd=tmp_path) as command:
-            command.wait_for((tmp_path / "run" / "plan.parquet").exists)
+            command.wait_for(lambda: begun(tmp_path / "run", command))
             time.sleep(draw.uniform(0, 4))
             command.send(signal.SIGTERM if attempt % 2 else signal.SIGINT)
             ended = command.ended(30)
@@ -115,8 +122,10 @@ def test_killed_with_everything_it_started(tmp_path: Path) -> None:
         command.send(signal.SIGKILL)
         command.ended()
         left = command.left_over()
-        assert [entry for entry in left if entry.startswith("process")] == []
+        theirs = [entry for entry in left if entry.startswith("process")]
+        assert [entry for entry in theirs if not entry.split()[2].endswith("Agent")] == []
         assert left, "kill -9 leaves what the next run has to sweep"
+        assert not [e for e in command.left_over(AGENTS_S) if e.startswith("process")]
         temporary = str(command.temporary)
         with driven("run", pipeline, "--out", run, cwd=tmp_path, TMPDIR=temporary) as again:
             assert again.ended(120).code == 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,10 @@ def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterato
             options = {**options, "_temp_dir": str(folder)}
             held.push(lambda kind, *_: _keep(folder, logs, kind))
         thread = ThreadPoolExecutor(1, "ray")
-        held.callback(_leave, ray, thread, folder)
+        started = thread.submit(ray.init, **options)
+        held.callback(_leave, ray, thread, started, folder)
         try:
-            thread.submit(ray.init, **options).result()
+            started.result()
         except Exception as error:  # Ray raises just that for a node that is not up in time
             raise MachineError(
                 f"Ray does not start ({short(error)})",
@@ -79,9 +80,10 @@ def _short() -> Path | None:
     return None if len(tempfile.gettempdir()) <= LONGEST else Path("/tmp")  # noqa: S108
 
 
-def _leave(ray: Any, thread: ThreadPoolExecutor, folder: Path | None) -> None:
+def _leave(ray: Any, thread: ThreadPoolExecutor, started: Future[Any], folder: Path | None) -> None:
     theirs = begun_in(folder) if folder else []  # later, workers are nobody's children
-    wait([thread.submit(ray.shutdown)], LEAVE_S)
+    if started.done():  # one that still starts does not listen
+        wait([thread.submit(ray.shutdown)], LEAVE_S)
     thread.shutdown(wait=False)
     if folder:
         end([*theirs, *begun_in(folder)])
