@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -133,13 +134,13 @@ def test_the_driver_is_lost_and_returns(tmp_path: Path, somebodys: Cluster) -> N
 
 
 class Probe:
-    """An actor that says where it is and which GPUs it was given."""
+    """An actor that says where it is and which GPUs it was given; of coroutines, as ours are."""
 
-    def where(self) -> tuple[str, list[str]]:
+    async def where(self) -> tuple[str, list[str]]:
         found = ray.get_runtime_context()
         return found.get_node_id(), sorted(map(str, found.get_accelerator_ids()["GPU"]))
 
-    def seen(self) -> str:
+    async def seen(self) -> str:
         return os.environ.get("CUDA_VISIBLE_DEVICES", "")
 
 
@@ -149,6 +150,7 @@ def test_engines_are_placed_on_gpus(tmp_path_factory: pytest.TempPathFactory) ->
     with small_cluster(folder, num_cpus=4, num_gpus=4) as cluster:
         cluster.add_node(num_cpus=4, num_gpus=4)
         ray.init(address=cluster.address, log_to_driver=False)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # there it is not found
         try:
             check_placement()
         finally:
