@@ -18,18 +18,18 @@ test-fast: .venv/dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The real trainer and the real engine load torch and leave threads behind: a process of their own.
-REAL := tests/test_trainers.py tests/test_training.py tests/test_engines_vllm.py
+REAL := tests/test_trainers.py tests/test_training.py tests/test_engines_vllm.py tests/security/test_vllm_sockets.py
 
 test-slow: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m
-	$(BIN)/python -m pytest -m slow --timeout 900 --ignore tests/crash $(REAL:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 900 --ignore tests/crash $(REAL:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow --timeout 900 -p no:unraisableexception $(REAL)
 
 # Killed and stopped at any moment: to be under five minutes. The long proofs of it take longer.
 KILLS := tests/crash/test_ray_kills.py tests/crash/test_vllm_kills.py
 
 test-crash: .venv/dev
-	$(BIN)/python -m pytest -m slow tests/crash $(KILLS:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/crash $(KILLS:%=--ignore=%)
 
 test-kills: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m-household

@@ -24,7 +24,12 @@ def test_vllm_listens_nowhere() -> None:
 
     async def look() -> tuple[set[str], int]:
         config = EngineConfig(
-            kind="vllm", model="smollm2-135m", max_model_len=1024, max_num_seqs=4, cpu_kvcache_gb=1
+            kind="vllm",
+            model="smollm2-135m",
+            max_model_len=1024,
+            max_num_seqs=4,
+            cpu_kvcache_gb=1,
+            enforce_eager=True,
         )
         engine = VllmEngine(config)
         await engine.start()
