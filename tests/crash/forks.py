@@ -28,7 +28,9 @@ from trajgen.run_folder import status
 from trajgen.verify import verify
 
 LIMIT_S = 5.0
-EDGE = (-signal.SIGTERM, 256 - signal.SIGINT)  # before the command begins, or when it is done
+# Before the command begins, or when it is done.
+EDGE = (-signal.SIGTERM, -signal.SIGINT, 256 - signal.SIGINT)
+EARLY = "trajgen: stopped."
 STOPPED = "trajgen: stopped. Committed shards are safe; run the same command to go on."
 Send = Callable[[int], None]
 
@@ -65,13 +67,13 @@ class Runs:
             send(child)
         began = time.monotonic()
         code = self._wait(child, LIMIT_S if send is not None else 120)
+        if code in EDGE or self._said() == f"{EARLY}\n":
+            return  # whatever is there, the next one goes on with it
         if code == 130:
             self.stops += 1
             if send is not None:
                 self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             self._check_stopped()
-        elif code in EDGE:
-            return  # whatever is there, the next one goes on with it
         elif code != 0:
             raise SystemExit(f"ended with {code}: {self._said()}")
         elif not environment.get(odd.FILTER, "").startswith("raise"):
@@ -150,7 +152,7 @@ def by_signal(runs: Runs, number: int, count: int, environment: Mapping[str, str
 def in_a_filter(runs: Runs, count: int) -> None:
     """Interrupted by the user's own code, at a random call of it."""
     while runs.stops < count:
-        runs.stop(None, {odd.FILTER: f"interrupt {runs.draw.randrange(1, 13)}"})
+        runs.stop(None, {odd.FILTER: f"interrupt {runs.draw.randrange(1, 17)}"})
 
 
 def failing(runs: Runs, count: int) -> None:

@@ -26,7 +26,7 @@ PATHS = f"{REPO}:{REPO / 'tests'}"
 
 def stopped(root: Path, kind: str, count: int) -> dict[str, Any]:
     """Stop runs of a small pipeline `count` times; what `forks.py` says of it."""
-    write_pipeline(root, **odd(SCRIPT), max_tasks=12)
+    write_pipeline(root, **odd(SCRIPT), max_tasks=16, shards={"rows": 2})
     done = subprocess.run(
         [sys.executable, HERE / "forks.py", root, kind, str(count)],
         env=environment(PYTHONPATH=PATHS, OPENBLAS_NUM_THREADS="1"),
@@ -62,7 +62,7 @@ def a_reader(root: Path) -> Iterator[None]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [("SIGTERM", 50), ("SIGINT", 50), ("filter", 50), ("raise", 50), ("hang", 3)],
+    [("SIGTERM", 50), ("SIGINT", 50), ("filter", 50), ("raise", 50), ("hang", 6)],
 )
 def test_stopped_again_and_again(kind: str, count: int, tmp_path: Path) -> None:
     """`raise` and `hang` are what the engine does when it is closed."""
