@@ -122,7 +122,7 @@ async def _a_prefix_is_cached(engine: VllmEngine) -> None:
 
 
 async def _limits_have_types(engine: VllmEngine) -> None:
-    cut = await engine.complete(ask("Count to a thousand.", 3, max_tokens=8))
+    cut = await engine.complete(ask("Count to a thousand.", 3, max_tokens=8, temperature=0.0))
     assert (cut.finish, cut.generated_tokens) == ("length", 8)
     with pytest.raises(PromptTooLong):
         await engine.complete(ask("word " * 4000, 4))

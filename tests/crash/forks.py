@@ -45,6 +45,7 @@ class Runs:
     slowest_s: float = 0.0
     whole: dict[str, bytes] = field(default_factory=dict)
     usual_s: float = 0.0
+    soonest: float = 0.0  # share of a run before which nobody stops it
 
     @property
     def run(self) -> Path:
@@ -63,7 +64,7 @@ class Runs:
         """Start, or go on, and stop at a random moment; compare when it is done."""
         child = self._begin(self.run, environment)
         if send is not None:
-            time.sleep(self.draw.uniform(0, self.usual_s))
+            time.sleep(self.draw.uniform(self.soonest, 1) * self.usual_s)
             send(child)
         began = time.monotonic()
         code = self._wait(child, LIMIT_S if send is not None else 120)
@@ -188,6 +189,7 @@ def main(root: Path, kind: str, count: int) -> None:
     elif kind == "fail":
         failing(runs, count)
     elif kind in ("raise", "hang"):
+        runs.soonest = 0.6 if kind == "hang" else 0.0  # few stops: with something to close
         by_signal(runs, signal.SIGTERM, count, {odd.CLOSE: kind})
     else:
         by_signal(runs, getattr(signal, kind), count)
