@@ -24,7 +24,7 @@ STOPPED = "trajgen: stopped. Committed shards are safe; run the same command to 
 AGENTS_S = 75.0  # Ray's agents try for a minute to tell of the death of those they told
 TWO: dict[str, Any] = {  # the world's engine is an actor of its own
     "engines": {
-        "main": {"kind": "scripted", "script": {**BADLY, "delay_ms": 40}, "max_num_seqs": 16},
+        "main": {"kind": "scripted", "script": {**BADLY, "delay_ms": 20}, "max_num_seqs": 16},
         "world": {"kind": "scripted", "script": {**BADLY, "delay_ms": 10}, "replicas": 2},
     },
     "roles": {"user": "main", "agent": "main", "world": "world"},
