@@ -19,7 +19,7 @@ def main() -> int:
         leash()
         code = run_command()
     except KeyboardInterrupt:  # before the command began, or when it was done
-        print("trajgen: stopped.", file=sys.stderr)  # noqa: T201 - nothing else is loaded yet
+        sys.stderr.write("trajgen: stopped.\n")
         code = INTERRUPTED
     if code == INTERRUPTED:
         end_now(code)
