@@ -33,7 +33,7 @@ test-crash: .venv/dev
 
 test-kills: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m-household
-	$(BIN)/python -m pytest -m slow -n 2 $(KILLS)
+	$(BIN)/python -m pytest -m slow $(KILLS)
 
 check: .venv/dev
 	$(BIN)/ruff format .

@@ -12,9 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
-from crash.small_run import contents
 from tests.crash.driven import Driven, driven
-from tests.crash.test_nodes import committed, whole
+from tests.crash.test_nodes import committed, rows, whole
 from tests.small_pipeline import write_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -23,9 +22,9 @@ BADLY = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}}
 CHANGES: dict[str, Any] = {
     "engines": {
         "main": {"kind": "scripted", "script": {**BADLY, "delay_ms": 5}, "max_num_seqs": 32},
-        "world": {"kind": "scripted", "script": BADLY, "replicas": 2},
+        "shared": {"kind": "scripted", "script": BADLY, "replicas": 2},  # actors of its own
     },
-    "roles": {"user": "main", "agent": "main", "world": "world"},
+    "roles": {"user": "shared", "agent": "main", "world": "main"},
     "max_tasks": 5000,
     "target": 5000,
     "shards": {"rows": 25},
@@ -36,13 +35,14 @@ KILLS = {"driver": 15, "WorkerActor": 45, "EngineActor": 45}
 
 def test_more_than_a_hundred_kills_change_no_byte(tmp_path: Path) -> None:
     pipeline = write_pipeline(tmp_path, **CHANGES)
-    with driven("run", pipeline, "--out", tmp_path / "whole", cwd=tmp_path) as command:
+    in_one_process = ("--set", "cluster.address=inline", "--out", tmp_path / "whole")
+    with driven("run", pipeline, *in_one_process, cwd=tmp_path) as command:
         ended = command.ended(600)
         assert ended.code == 0, ended.err
     done = killed_again_and_again(pipeline, tmp_path / "run")
     assert done == Counter(KILLS)
     whole(tmp_path / "run")
-    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
 
 
 def killed_again_and_again(pipeline: Path, run: Path) -> Counter[str]:

@@ -12,14 +12,14 @@ Crash rule: the kernel kills a leashed process with the thread that started it.
 from __future__ import annotations
 
 import ctypes
-import getpass
 import multiprocessing
 import os
 import signal
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from trajgen.models import cache_folder
 
 VARIABLE = "TRAJGEN_LEASH"  # in the environment: the process that holds the leash
 PLUGIN = "trajgen_leash"
@@ -31,14 +31,14 @@ def held(folder: Path) -> Iterator[None]:
     """The vLLM processes that are started inside are leashed to this one, and have their
     sockets and temporary files in `folder`."""
     plugins = os.environ.get("VLLM_PLUGINS")  # those that are loaded; none means all
-    compiled = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    compiled = cache_folder() / "compiled"
     with _environment(
         {
             VARIABLE: str(os.getpid()),
             "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork loads no plugins
             "VLLM_RPC_BASE_PATH": str(folder),
             "TMPDIR": str(folder),
-            # a cache, as torch itself would place it: it makes the next start faster
+            # a cache: it makes the next start faster
             "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(compiled),
         }
         | ({"VLLM_PLUGINS": f"{plugins},{PLUGIN}"} if plugins else {})
