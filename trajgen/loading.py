@@ -116,7 +116,7 @@ def find(path: str, near: Path | None = None) -> Path:
     for place in places:
         if _there(place):
             return place
-    looked = ", ".join(str(place) for place in places)
+    looked = ", ".join(dict.fromkeys(map(str, places)))
     raise InputError("no such file or folder", str(path), f"Looked at: {looked}")
 
 
