@@ -38,6 +38,8 @@ def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterato
     telemetry.off()
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray would run engines at 15
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Engines are on a leash of their own; what frees their shared memory has to outlive them.
+    os.environ.setdefault("RAY_kill_child_processes_on_worker_exit", "0")
     import ray
 
     with ExitStack() as held:

@@ -19,8 +19,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from trajgen.models import cache_folder
-
 VARIABLE = "TRAJGEN_LEASH"  # in the environment: the process that holds the leash
 PLUGIN = "trajgen_leash"
 _PR_SET_PDEATHSIG = 1
@@ -31,15 +29,12 @@ def held(folder: Path) -> Iterator[None]:
     """The vLLM processes that are started inside are leashed to this one, and have their
     sockets and temporary files in `folder`."""
     plugins = os.environ.get("VLLM_PLUGINS")  # those that are loaded; none means all
-    compiled = cache_folder() / "compiled"
     with _environment(
         {
             VARIABLE: str(os.getpid()),
             "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork loads no plugins
             "VLLM_RPC_BASE_PATH": str(folder),
             "TMPDIR": str(folder),
-            # a cache: it makes the next start faster
-            "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(compiled),
         }
         | ({"VLLM_PLUGINS": f"{plugins},{PLUGIN}"} if plugins else {})
     ):

@@ -27,7 +27,7 @@ from trajgen.errors import (
     RequestError,
     Timeout,
 )
-from trajgen.models import local_path
+from trajgen.models import cache_folder, local_path
 from trajgen.records import Message, Tool
 from trajgen.scratch import scratch
 
@@ -73,6 +73,8 @@ class VllmEngine:
             os.environ.setdefault("HF_HUB_OFFLINE", "1")  # it is in the cache, whole
         for name, value in (_QUIET | _ON_LOOPBACK).items():
             os.environ.setdefault(name, value)
+        # Not below TMPDIR, which is gone with the engine: it makes the next start faster.
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(self.config.cpu_kvcache_gb))
         # vLLM keeps a core free for an API server; here there is only our event loop beside it.
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
