@@ -99,7 +99,6 @@ def test_what_is_started_inside_finds_leash_and_folder(
     with leash.held(tmp_path):
         assert os.environ[leash.VARIABLE] == str(os.getpid())
         assert os.environ["TMPDIR"] == os.environ["VLLM_RPC_BASE_PATH"] == str(tmp_path)
-        assert str(tmp_path) not in os.environ["TORCHINDUCTOR_CACHE_DIR"]
         assert "VLLM_PLUGINS" not in os.environ
     assert dict(os.environ) == before
 

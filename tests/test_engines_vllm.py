@@ -20,6 +20,7 @@ from trajgen.engines.adapters import folder_of, rank, room
 from trajgen.engines.vllm import VllmEngine
 from trajgen.errors import EngineDead, InputError, MachineError, PromptTooLong, Timeout
 from trajgen.loading import shipped
+from trajgen.models import cache_folder
 
 SMALL: dict[str, Any] = {
     "kind": "vllm",
@@ -92,6 +93,7 @@ async def _the_real_engine() -> None:
     engine = VllmEngine(config())
     await engine.start()
     try:
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(cache_folder() / "compiled")
         await _guided_answers_fit_their_schema(engine)
         await _a_prefix_is_cached(engine)
         await _limits_have_types(engine)
