@@ -40,6 +40,7 @@ def ray_session(options: Mapping[str, Any], logs: Path | None = None) -> Iterato
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Engines are on a leash of their own; what frees their shared memory has to outlive them.
     os.environ.setdefault("RAY_kill_child_processes_on_worker_exit", "0")
+    os.environ.setdefault("RAY_process_group_cleanup_enabled", "0")
     import ray
 
     with ExitStack() as held:
