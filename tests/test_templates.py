@@ -107,6 +107,7 @@ def test_the_text_of_a_view_is_that_of_the_messages(
             assert name in LOSSY
             continue
         whole += 1
+        assert "None" not in text
         for message in original.messages:
             assert _shown(message["content"].strip(), text)
             for call in message.get("tool_calls", ()):

@@ -53,8 +53,8 @@ class Quick:
 
 
 def outcome(task: Task) -> Outcome:
-    """A kept row of about 2 KB that is like no other."""
-    words = " ".join(random.Random(task.index).choices(WORDS, k=100))
+    """A kept row of about 4 KB that is like no other."""
+    words = " ".join(random.Random(task.index).choices(WORDS, k=500))
     messages = ({"role": "user", "content": words}, {"role": "assistant", "content": "Done."})
     made = row(task.id, messages=messages)
     return Outcome(task.id, made, fingerprint(messages), sketch(messages))

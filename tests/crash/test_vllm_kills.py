@@ -16,7 +16,7 @@ from trajgen.plan_file import plan_tasks
 from trajgen.review.run import Run
 from trajgen.verify import verify
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TASKS = 12
 SMALL = [
@@ -36,7 +36,7 @@ def test_an_engine_killed_twice(tmp_path: Path) -> None:
             command.wait_for(lambda: command.family(CORE), 120)
             (core,) = command.family(CORE)
             core.kill()
-        ended = command.ended(600)
+        ended = command.ended(400)
         assert ended.code == 0, ended.err
         assert command.left_over() == []
     opened = Run.open(run)
