@@ -54,10 +54,10 @@ AGREEING = {"declared": False, "agreement": {"samples": 2}}
 @pytest.mark.parametrize(
     ("least", "tasks", "changes"),
     [
-        (3_000, 450, {"roles": JUDGED}),
-        (3_000, 540, {"world": {"declared": True}}),
-        (3_000, 330, {"world": AGREEING, "near_duplicate": None}),
-        (1_000, 2_400, {"rollout": {"mode": "one_call", "attempts": 3}}),
+        (3_000, 480, {"roles": JUDGED}),
+        (3_000, 600, {"world": {"declared": True}}),
+        (3_000, 350, {"world": AGREEING, "near_duplicate": None}),
+        (1_000, 2_700, {"rollout": {"mode": "one_call", "attempts": 3}}),
     ],
     ids=["judged", "declared", "agreement", "one call"],
 )
