@@ -1,7 +1,6 @@
-"""The documents say what the code does: commands and Python of the README run, tables agree.
+"""The documents say what the code does: commands and Python of the manual run, tables agree.
 
-TRAJGEN_UPDATE_DOCS=1 writes shown output and the File structure anew into the README
-instead of comparing them.
+TRAJGEN_UPDATE_DOCS=1 writes shown output and the list of files anew instead of comparing them.
 """
 
 from __future__ import annotations
@@ -34,12 +33,21 @@ from trajgen.train import recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+SUBJECTS = (  # the pages of the manual, of which everything runs that needs no model
+    *("install", "commands", "domains", "pipeline", "corpora", "environments", "cluster"),
+    *("rows", "filters", "exports", "reading", "fidelity", "train", "security", "files"),
+)
+MANUAL = [ROOT / "README.md", *(ROOT / "docs" / f"{subject}.md" for subject in SUBJECTS)]
+TEXT = "\n".join(path.read_text("utf-8") for path in MANUAL)
 ROWS = (ROOT / "docs" / "rows.md").read_text("utf-8")
 TRAIN = (ROOT / "docs" / "train.md").read_text("utf-8")
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "design").glob("*.md")])
+OTHERS = [page for page in PAGES if page not in MANUAL]
 DOCUMENTS = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")), *PAGES]
 UPDATE = "TRAJGEN_UPDATE_DOCS" in os.environ
 INLINE = ["--set", "cluster.address=inline"]
+# Pages that do not speak of commands.
+SILENT = {"cluster.md", "domains.md", "environments.md", "files.md", "filters.md", "rows.md"}
 NEEDS_MORE = re.compile(  # a model, a GPU, a server, a package or a network; parsed only
     r"model pull|doctor|tau2:|^train |run pipelines/(?!smoke)|s3://|--set engines\.main"
 )
@@ -53,7 +61,7 @@ class Block(NamedTuple):
     file: str
 
 
-def _blocks(document: str = README) -> list[Block]:
+def _blocks(document: str = TEXT) -> list[Block]:
     pattern = re.compile(r"(?:^`([\w/.]+)`[^\n]*:\n\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
     return [Block(m[2], m[3], m[1] or "") for m in pattern.finditer(document)]
 
@@ -84,8 +92,8 @@ def _shell(document: str) -> list[list[str]]:
 
 
 def _commands() -> list[list[str]]:
-    """The arguments of every `trajgen` command in the README's shell blocks."""
-    return [words[1:] for words in _shell(README) if words[:1] == ["trajgen"]]
+    """The arguments of every `trajgen` command in the manual's shell blocks."""
+    return [words[1:] for words in _shell(TEXT) if words[:1] == ["trajgen"]]
 
 
 def _spoken(document: str) -> Iterator[list[str]]:
@@ -97,7 +105,7 @@ def _spoken(document: str) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder as a reader has it who wrote every file that the README shows."""
+    """A folder as a reader has it who wrote every file that the manual shows."""
     folder = tmp_path_factory.mktemp("desk")
     for block in _blocks():
         if block.file:
@@ -123,13 +131,13 @@ def _content(block: Block) -> str:
 # --- commands ------------------------------------------------------------------------------
 
 
-def test_the_readme_shows_commands() -> None:
+def test_the_manual_shows_commands() -> None:
     assert len(_commands()) >= 12
     assert sum(not NEEDS_MORE.search(" ".join(c)) for c in _commands()) >= 8
 
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
-def test_commands_of_the_readme_work(
+def test_commands_of_the_manual_work(
     words: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = cli._parser().parse_args(words)
@@ -142,8 +150,8 @@ def test_commands_of_the_readme_work(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
-def test_commands_of_the_pages_are_whole(path: Path) -> None:
+@pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.name)
+def test_commands_of_the_other_pages_are_whole(path: Path) -> None:
     """They take hours or a model, so they are parsed, and the files that they name are read."""
     for words in _shell(path.read_text("utf-8")):
         words = words[: words.index(">")] if ">" in words else words
@@ -162,7 +170,7 @@ def test_commands_of_the_pages_are_whole(path: Path) -> None:
 def test_commands_that_are_spoken_of_exist(path: Path) -> None:
     verbs = dict(_verbs(cli._parser()))
     named = list(_spoken(path.read_text("utf-8")))
-    assert named or path.name in ("filters.md", "rows.md")
+    assert named or path.name in SILENT
     for words in named:
         if words == ["--help"]:
             continue
@@ -185,7 +193,7 @@ def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[
 
 
 def test_the_command_table_is_the_parser() -> None:
-    rows = [key.removeprefix("trajgen ") for key in _table(README, "Commands")]
+    rows = [key.removeprefix("trajgen ") for key in _table(TEXT, "Commands")]
     option = re.compile(r"(?<=\[)--?[\w-]+|--out(?= DIR)|--format(?= F )|--world(?= W )")
     documented = {re.split(r" [A-Z\[]", row)[0]: set(option.findall(row)) for row in rows}
     assert documented == dict(_verbs(cli._parser()))
@@ -194,7 +202,7 @@ def test_the_command_table_is_the_parser() -> None:
 def test_exit_codes_are_those_of_the_errors() -> None:
     from trajgen.errors import CheckFailed, InputError, MachineError
 
-    codes = {int(c) for c in re.findall(r"^\| (\d+) \|", _section(README, "Commands"), re.M)}
+    codes = {int(c) for c in re.findall(r"^\| (\d+) \|", _section(TEXT, "Commands"), re.M)}
     used = {CheckFailed.exit_code, InputError.exit_code, MachineError.exit_code}
     assert codes == {0, *used, cli.INTERRUPTED}
 
@@ -211,10 +219,15 @@ def test_shown_output_is_real(block: Block, desk: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out.replace(str(desk / "shown"), "runs/smoke")
     real = _excerpt([line.rstrip() for line in out.splitlines()], shown)
     if UPDATE:
-        path = ROOT / "README.md"
-        path.write_text(path.read_text("utf-8").replace(shown, real), "utf-8")
+        _rewrite(shown, real)
     else:
         assert _steady(shown) == _steady(real), "TRAJGEN_UPDATE_DOCS=1 writes it anew"
+
+
+def _rewrite(old: str, new: str) -> None:
+    """Put `new` in the place of `old`, wherever in the manual it stands."""
+    for path in MANUAL:
+        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
 
 
 def _excerpt(lines: list[str], shown: str) -> str:
@@ -234,7 +247,7 @@ def _steady(text: str) -> str:
 # --- Python and YAML -----------------------------------------------------------------------
 
 
-def test_python_of_the_readme_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_of_the_manual_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", desk / "cache")
@@ -246,7 +259,7 @@ def test_python_of_the_readme_runs(desk: Path, monkeypatch: pytest.MonkeyPatch) 
         source, n = re.subn(r"(?m)^(\S.*?)  # -> (.*)$", _checked, block.text)
         source, m = re.subn(r"(?ms)^(duckdb\.sql\(.*?)  # -> (.*?)$", _checked, source)
         n_checks += n + m
-        code = compile(source, block.file or "README.md", "exec")
+        code = compile(source, block.file or "the manual", "exec")
         if not block.file and "# needs a model" not in source:
             exec(code, names)
     assert n_checks >= 8
@@ -264,7 +277,7 @@ YAML = [block for block in _blocks() if block.language == "yaml"]
 
 
 @pytest.mark.parametrize("block", YAML, ids=lambda b: b.text.partition("\n")[0])
-def test_yaml_of_the_readme_is_valid(block: Block, desk: Path) -> None:
+def test_yaml_of_the_manual_is_valid(block: Block, desk: Path) -> None:
     data = yaml.safe_load(block.text)
     if block.file.endswith("domain.yaml"):
         assert trajgen.load_domain(desk / "seeds/lamps").name == data["name"]
@@ -309,7 +322,7 @@ MODEL_TABLES: dict[str, tuple[type[BaseModel], set[str]]] = {
 @pytest.mark.parametrize("heading", MODEL_TABLES)
 def test_every_pipeline_key_is_documented_and_none_invented(heading: str) -> None:
     model, keys = MODEL_TABLES[heading]
-    table = _table(README, heading)
+    table = _table(TEXT, heading)
     assert set(table) == keys
     for key, (shown, *_) in table.items():
         assert shown in ("see below", _default(model, key)), f"{heading} {key}"
@@ -380,20 +393,20 @@ def test_roles_strategies_personas_faults_and_families() -> None:
     heading = "`roles.agent`, `roles.user`, `roles.world`, `roles.judge`"
     assert set(re.findall(r"`roles\.(\w+)`", heading)) == set(config.RolesConfig.model_fields)
     about = "Strategies, personas, faults"
-    assert tuple(_table(README, about)) == config.STRATEGIES
-    text = _section(README, about)
+    assert tuple(_table(TEXT, about)) == config.STRATEGIES
+    text = _section(TEXT, about)
     template = (ROOT / "prompts" / "user.system.jinja").read_text("utf-8")
     personas = re.findall(r'persona == "(\w+)"', template)
     told = text[text.index("Personas") : text.index("; any other")]
     assert sorted(re.findall(r"`(\w+)`", told)) == sorted(personas)
     planned = text[text.index("A planned fault") :]
     assert set(re.findall(r"`(\w+)`", planned)) == set(get_args(config.Fault))
-    families = _table(README, "Top level")["filters"][1]
+    families = _table(TEXT, "Top level")["filters"][1]
     assert set(re.findall(r"`(\w+)`", families)) == {"default", *FAMILIES}
 
 
 def test_the_domain_file_is_documented() -> None:
-    section = _section(README, "Your own domain")
+    section = _section(TEXT, "Your own domain")
     example = yaml.safe_load(next(b.text for b in _blocks(section) if b.language == "yaml"))
     defaults = {k: f.get_default() for k, f in DomainFile.model_fields.items() if k not in example}
     assert set(example) | set(defaults) == set(DomainFile.model_fields)
@@ -407,8 +420,8 @@ def test_what_a_tool_may_declare_is_documented() -> None:
     from trajgen.declared.conditions import SUBJECTS
     from trajgen.domains import ToolSemantics
 
-    section = _section(README, "Tools answered by code")
-    assert tuple(_table(README, "Tools answered by code")) == KEYS
+    section = _section(TEXT, "Tools answered by code")
+    assert tuple(_table(TEXT, "Tools answered by code")) == KEYS
     assert {*KEYS, "kind"} == set(ToolSemantics.model_fields)
     for word in (*SUBJECTS, "when", "else", "decrement"):
         assert re.search(rf"`[^`]*\b{word}\b[^`]*`", section), word
@@ -416,7 +429,7 @@ def test_what_a_tool_may_declare_is_documented() -> None:
 
 def test_every_shipped_pipeline_is_named() -> None:
     for path in (ROOT / "pipelines").glob("*.yaml"):
-        assert f"`{path.name}`" in _section(README, "Pipeline file")
+        assert f"`{path.name}`" in _section(TEXT, "Pipeline file")
 
 
 def test_every_probe_and_verdict_of_a_fidelity_is_documented() -> None:
@@ -478,12 +491,25 @@ def test_codes_not_given_yet_are_marked() -> None:
 # --- the documents themselves --------------------------------------------------------------
 
 
+def test_the_readme_is_read_in_ten_minutes() -> None:
+    """At 240 words a minute; what runs and the tree of files are looked at, not read."""
+    assert len(re.sub(r"(?ms)^```.*?^```$", "", README).split()) < 2_400
+
+
+def test_the_readme_names_every_page_and_every_folder() -> None:
+    assert {p.name for p in PAGES if f"(docs/{p.relative_to(ROOT / 'docs')}" not in README} == set()
+    tree = _blocks(_section(README, "File structure"))[0].text
+    rooms = {p.name for p in (ROOT / "trajgen").iterdir() if (p / "__init__.py").exists()}
+    assert {room for room in rooms if f"{room}/" not in tree} == set()
+    for path, _ in _listed(tree):
+        assert (ROOT / path).exists(), path
+
+
 def test_file_structure_lists_exactly_the_modules() -> None:
-    block = _blocks(_section(README, "File structure"))[0]
+    block = _blocks(_section(TEXT, "Files"))[0]
     listed = _listed(block.text)
     if UPDATE:
-        path = ROOT / "README.md"
-        path.write_text(path.read_text("utf-8").replace(block.text, _relisted(listed)), "utf-8")
+        _rewrite(block.text, _relisted(listed))
         return
     assert len(listed) == len({path for path, _ in listed})
     assert {path for path, _ in listed if not (ROOT / path).exists()} == set()
@@ -567,7 +593,7 @@ def test_every_extra_is_documented() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    section = _section(README, "Install")
+    section = _section(TEXT, "Install")
     for extra in project["optional-dependencies"]:
         assert f"`{extra}`" in section or f"[{extra}" in section or f",{extra}]" in section
 

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarn
 LOOKS = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light")}
 SEEN = (
     "index",
-    "guide/pipeline-file",
+    "docs/pipeline",
     "docs/filters",
     "notebooks/01_first_run",
     "reference/python",

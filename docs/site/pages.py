@@ -20,8 +20,10 @@ from listings import listing, options
 from notebooks import notebook
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = (f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 DOCUMENTS = (
-    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
+    *sorted(PAGES, key=lambda page: README.find(f"({page}")),  # as it comes to speak of them
     *("docs/design/decisions.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 )
 NOTEBOOKS = tuple(f"notebooks/{path.name}" for path in sorted((ROOT / "notebooks").glob("*.ipynb")))
@@ -97,7 +99,7 @@ def sections(readme: str) -> Iterator[tuple[str, str]]:
 def collect() -> tuple[Site, list[str]]:
     """The site, and the pages that the README's sections became, in its order."""
     site = Site()
-    opening, seen, *others = sections((ROOT / "README.md").read_text("utf-8"))
+    opening, seen, *others = sections(README)
     guide = [f"guide/{slug(heading)}" for heading, _ in others]
     site.add("index", f"{opening[1]}\n## {seen[0]}\n{seen[1]}\n", "README.md")
     site.anchors |= {"": "index", slug(seen[0]): "index"}
