@@ -207,7 +207,7 @@ WRONG: dict[str, tuple[Any, int, tuple[str, ...]]] = {
     "seeds check of bad lines": (
         lambda h: ["seeds", "check", domain(h, good_lines()[0], "not JSON")],
         2,
-        ("1 lines are no seeds", "domain"),
+        ("lines that are no seeds: 1", "domain"),
     ),
     "seeds check of no lines": (
         lambda h: ["seeds", "check", domain(h, "")],

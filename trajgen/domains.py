@@ -88,7 +88,7 @@ def load_domain(folder: Path) -> Domain:
     )
     refuse_unsafe(domain, str(folder))
     if wrong := declared_problems(domain):
-        raise InputError("\n  ".join(wrong), str(file), "See README, 'Tools answered by code'.")
+        raise InputError("\n  ".join(wrong), str(file), "See docs/domains.md.")
     return domain
 
 

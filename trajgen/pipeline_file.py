@@ -32,7 +32,7 @@ def load_pipeline(
 ) -> Pipeline:
     """The pipeline in the YAML file `path`, with `a.b=value` overrides laid over it. Raises
     InputError naming file, key and the nearest known key."""
-    pipeline = load_file(path, Pipeline, overrides, "See README, 'Pipeline file'.")
+    pipeline = load_file(path, Pipeline, overrides, "See docs/pipeline.md.")
     if limit is None:
         return pipeline
     if limit < 1:

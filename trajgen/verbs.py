@@ -120,7 +120,11 @@ def seeds_check(arguments: Arguments) -> None:
             _print(f"{entry['file']}:{entry['line']}: {entry['reason']}")
         _print(f"{seeds} seeds, {len(quarantined)} quarantined")
     if quarantined or not seeds:
-        what = f"{len(quarantined)} lines are no seeds" if quarantined else "there is no seed here"
+        what = (
+            f"lines that are no seeds: {len(quarantined)}"
+            if quarantined
+            else "there is no seed here"
+        )
         advice = "Mend or remove them; a run sets them aside and goes on with the others."
         raise InputError(
             what, arguments.path, advice if seeds else "See README, 'Your own domain'."

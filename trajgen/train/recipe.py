@@ -155,4 +155,4 @@ def load_recipe(path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, Path]
     """The recipe at `path`, and the folder it is in. Raises InputError naming file, key and
     the nearest known key."""
     file = find(path)
-    return load_file(file, Recipe, overrides, "See README, 'Teach a model'."), file.parent
+    return load_file(file, Recipe, overrides, "See docs/train.md."), file.parent
