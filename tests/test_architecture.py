@@ -56,6 +56,7 @@ LAYERS = (
     ("train.*", "train"),
     ("exporters.*", "exporters"),
     ("export.*", "export"),
+    ("output",),
     ("verbs",),
     ("", "cli", "__main__"),
 )
@@ -103,7 +104,7 @@ ROOMS = {
         "train/recipe",
     },
     "ray": {"cluster"},
-    "rich": {"verbs", "review/terminal", "review/progress"},
+    "rich": {"output", "review/terminal", "review/progress"},
     "scienceworld": {"worlds/scienceworld"},
     "tau2": {"worlds/tau2"},
     "textworld": {"worlds/textworld"},

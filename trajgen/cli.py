@@ -18,6 +18,7 @@ from trajgen import __version__, telemetry, verbs
 from trajgen.errors import MachineError, TrajgenError
 from trajgen.exporters import EXPORTERS
 from trajgen.loop import Stop
+from trajgen.output import say
 from trajgen.process import end_now
 from trajgen.verbs import Arguments
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrajgenError as error:
         return _failed(error, error.exit_code, arguments.debug)
     except KeyboardInterrupt:
-        verbs.say(_stopped(arguments.call))
+        say(_stopped(arguments.call))
         return INTERRUPTED
     except BrokenPipeError:  # `trajgen show | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failed(error: Exception, code: int, debug: bool) -> int:
     if debug:
-        verbs.say(traceback.format_exc())
-    verbs.say(f"trajgen: {error}")
+        say(traceback.format_exc())
+    say(f"trajgen: {error}")
     return code
 
 

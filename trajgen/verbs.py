@@ -8,42 +8,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, redirect_stdout
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from trajgen.errors import CheckFailed, InputError
 from trajgen.loading import file_to_be, user_path
-
-if TYPE_CHECKING:
-    from trajgen.records import Trajectory
+from trajgen.output import chatter_on_stderr, conversations, result, say
 
 Arguments = argparse.Namespace
 EXPORT_PROCESSES = 8  # at most; each holds a part of the run and, maybe, a tokenizer
-
-
-def _chatter_on_stderr() -> AbstractContextManager[Any]:
-    """Ray prints to stdout when a worker is lost; only results belong there."""
-    return redirect_stdout(sys.stderr)
 
 
 def run(arguments: Arguments) -> None:
     from trajgen.pipeline import run
     from trajgen.review.summary import summary
 
-    with _chatter_on_stderr():
+    with chatter_on_stderr():
         done = run(arguments.pipeline, arguments.out, arguments.limit, arguments.set)
-    _print(summary(done))
+    result(summary(done))
 
 
 def preview(arguments: Arguments) -> None:
     from trajgen.preview import preview
 
     _refuse_none(arguments.n)
-    with _chatter_on_stderr():
+    with chatter_on_stderr():
         found = preview(arguments.pipeline, arguments.n, arguments.set, say)
-    _show(found)
+    conversations(found)
 
 
 def plan(arguments: Arguments) -> None:
@@ -58,14 +48,14 @@ def plan(arguments: Arguments) -> None:
 
     counted = counts(tasks(pipeline.max_tasks), len(seeds))
     if arguments.json:
-        return _print(json.dumps(counted))
+        return result(json.dumps(counted))
     for key, value in counted.items():
-        _print(f"{key}: {_listed(value)}")
+        result(f"{key}: {_listed(value)}")
     if loaded.seeds.quarantined:
-        _print(f"quarantined seed lines: {len(loaded.seeds.quarantined)}")
+        result(f"quarantined seed lines: {len(loaded.seeds.quarantined)}")
     names = {seed.id: seed.meta.get("name") or seed.id for seed in seeds}
     for task in tasks(min(5, pipeline.max_tasks)):
-        _print(f"  {task.id}  {names[task.seed_id]}  {task.strategy}  {task.persona}  {task.fault}")
+        result(f"  {task.id}  {names[task.seed_id]}  {task.strategy}  {task.persona}  {task.fault}")
     return None
 
 
@@ -78,10 +68,10 @@ def fidelity(arguments: Arguments) -> None:
     if arguments.n is not None:
         _refuse_none(arguments.n)
     answers, plot = (file_to_be(name) for name in (arguments.answers, arguments.plot))
-    with _chatter_on_stderr():
+    with chatter_on_stderr():
         wanted = (arguments.world, arguments.n, not arguments.no_replay)
         found = fidelity(arguments.pipeline, *wanted, arguments.set, say)
-    _print(json.dumps(found.figures) if arguments.json else table(found.figures))
+    result(json.dumps(found.figures) if arguments.json else table(found.figures))
     if answers:
         write_answers(answers, found.answers)
     if plot:
@@ -94,19 +84,19 @@ def explore(arguments: Arguments) -> None:
     from trajgen.explore.table import table
 
     _refuse_none(arguments.n)
-    with _chatter_on_stderr():
+    with chatter_on_stderr():
         found = explore(
             arguments.domain, arguments.world, arguments.out, arguments.n, arguments.seed, say
         )
-    _print(json.dumps(found) if arguments.json else table(found))
+    result(json.dumps(found) if arguments.json else table(found))
 
 
 def train(arguments: Arguments) -> None:
     from trajgen.train.command import train
 
-    with _chatter_on_stderr():
+    with chatter_on_stderr():
         target = train(arguments.recipe, arguments.out, arguments.set, say)
-    _print(str(target))
+    result(str(target))
 
 
 def seeds_check(arguments: Arguments) -> None:
@@ -114,11 +104,11 @@ def seeds_check(arguments: Arguments) -> None:
 
     seeds, quarantined = check_source(arguments.path)
     if arguments.json:
-        _print(json.dumps({"seeds": seeds, "quarantined": quarantined}))
+        result(json.dumps({"seeds": seeds, "quarantined": quarantined}))
     else:
         for entry in quarantined:
-            _print(f"{entry['file']}:{entry['line']}: {entry['reason']}")
-        _print(f"{seeds} seeds, {len(quarantined)} quarantined")
+            result(f"{entry['file']}:{entry['line']}: {entry['reason']}")
+        result(f"{seeds} seeds, {len(quarantined)} quarantined")
     if quarantined or not seeds:
         what = (
             f"lines that are no seeds: {len(quarantined)}"
@@ -136,7 +126,7 @@ def seeds_import(arguments: Arguments) -> None:
 
     out, domain = user_path(arguments.out), _domain(arguments)
     seeds, refused = import_to(arguments.source, out, domain, say)
-    _print(f"{seeds} seeds in {out}, {refused} refused")
+    result(f"{seeds} seeds in {out}, {refused} refused")
 
 
 def status(arguments: Arguments) -> None:
@@ -145,7 +135,7 @@ def status(arguments: Arguments) -> None:
     from trajgen.status import status
 
     folder = place_of(arguments.run)
-    _print(json.dumps(status(folder)) if arguments.json else now(folder))
+    result(json.dumps(status(folder)) if arguments.json else now(folder))
 
 
 def verify(arguments: Arguments) -> None:
@@ -154,11 +144,11 @@ def verify(arguments: Arguments) -> None:
 
     problems = verify(place_of(arguments.run))
     if arguments.json:
-        _print(json.dumps({"ok": not problems, "problems": problems}))
+        result(json.dumps({"ok": not problems, "problems": problems}))
     else:
         for problem in problems:
-            _print(f"{problem['file']}: {problem['what']}")
-        _print("every file is sound" if not problems else f"{len(problems)} problems")
+            result(f"{problem['file']}: {problem['what']}")
+        result("every file is sound" if not problems else f"{len(problems)} problems")
     if problems:
         raise CheckFailed(
             f"{len(problems)} files are not what was committed",
@@ -173,13 +163,13 @@ def show(arguments: Arguments) -> None:
     _refuse_none(arguments.n)
     run = Run.open(arguments.run)
     if arguments.id is not None:
-        return _show([run.find(arguments.id)])
+        return conversations([run.find(arguments.id)])
     found = run.sample(arguments.n, rejected=arguments.rejected, reason=arguments.reason)
     if not found:
         fate = "rejected" if arguments.rejected or arguments.reason else "kept"
         why = f" for {arguments.reason}" if arguments.reason else ""
         say(f"trajgen: no row was {fate}{why} yet; `trajgen status {arguments.run}` counts them")
-    return _show(found)
+    return conversations(found)
 
 
 def report(arguments: Arguments) -> None:
@@ -188,7 +178,7 @@ def report(arguments: Arguments) -> None:
 
     run = Run.open(arguments.run)
     out = write_report(run, user_path(arguments.out) if arguments.out else None)
-    _print(str(out))
+    result(str(out))
 
 
 def export(arguments: Arguments) -> None:
@@ -212,8 +202,8 @@ def export(arguments: Arguments) -> None:
     if done.left_out:
         say(f"{done.left_out} trajectories tell the wishes of seeds in two splits: left out")
     for name, rows in done.rows.items():
-        _print(f"{name}: {rows} rows of {done.trajectories[name]} trajectories")
-    _print(str(done.path))
+        result(f"{name}: {rows} rows of {done.trajectories[name]} trajectories")
+    result(str(done.path))
 
 
 def filter(arguments: Arguments) -> None:
@@ -224,8 +214,8 @@ def filter(arguments: Arguments) -> None:
     for name, form in formats(arguments.source).items():
         say(f"{name}: {form or 'no known format'}")
     out = user_path(arguments.out) if arguments.out else None
-    totals = filter_to(arguments.source, domain, out, _print if arguments.json else None)
-    _print(json.dumps(totals) if arguments.json else _filtered(totals))
+    totals = filter_to(arguments.source, domain, out, result if arguments.json else None)
+    result(json.dumps(totals) if arguments.json else _filtered(totals))
 
 
 def _domain(arguments: Arguments) -> Any:
@@ -253,10 +243,10 @@ def doctor(arguments: Arguments) -> None:
     checks = examine()
     ok = all(check["ok"] for check in checks)
     if arguments.json:
-        _print(json.dumps({"ok": ok, "checks": checks}))
+        result(json.dumps({"ok": ok, "checks": checks}))
     else:
         for check in checks:
-            _print(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}")
+            result(f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']}: {check['detail']}")
     if not ok:
         raise CheckFailed("not everything works here", fix="See the lines marked FAIL.")
 
@@ -266,37 +256,7 @@ def _refuse_none(n: int) -> None:
         raise InputError("-n must be at least 1")
 
 
-def _show(trajectories: Iterable[Trajectory]) -> None:
-    """One conversation after the other, on a terminal through the pager."""
-    from rich.console import Console
-
-    from trajgen.review.pager import paged
-    from trajgen.review.terminal import pages
-
-    paged(pages(trajectories, Console()), sys.stdout)
-
-
 def _listed(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {count}" for key, count in value.items())
     return str(value)
-
-
-def _print(text: str) -> None:
-    _write(sys.stdout, _inert(text))
-
-
-def say(text: str) -> None:
-    _write(sys.stderr, _inert(text))
-
-
-def _inert(text: str) -> str:
-    """`text` without what a terminal would act on: reasons and errors quote data."""
-    from trajgen.review.reading import visible
-
-    return text if text.isascii() and text.isprintable() else visible(text)
-
-
-def _write(out: TextIO, text: str) -> None:
-    out.write(f"{text}\n")
-    out.flush()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_domains import MESSAGES, folder
 from trajgen.cli import main
-from trajgen.verbs import say
+from trajgen.output import say
 
 TITLE, CLEAR, BACK = "\x1b]0;owned\x07", "\x1b[2J", "\u202e"
 
