@@ -9,6 +9,10 @@ quicker: the autoscaler's, that of the logs, and the dashboard's, which without 
 one thing left to do: it asks the metadata addresses of clouds which of them it is in, whether
 reports of use are off or not.
 
+Ray holds Python's lock, for half a minute where need be, while it waits for its first process: what
+stops a command then could kill that process and never run again. Here it looks again and again,
+from then on: a Ray that is left while it starts goes on starting for a while.
+
 Crash rule: what is set here is gone with this process; nothing is written.
 """
 
@@ -16,12 +20,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
 _UNWANTED = ("start_api_server", "start_monitor", "start_log_monitor")
+_LOOK_S = 0.02
 _SOURCES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
@@ -29,30 +36,45 @@ _SOURCES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 def alone(ray: Any) -> Iterator[None]:
     """While this is open, a cluster that the module `ray` starts is on loopback and has a token
     of its own; afterwards Ray is as the environment says."""
-    constants = ray._private.ray_constants
+    constants, node = ray._private.ray_constants, ray._private.node
     names = (*_SOURCES, "RAY_AUTH_MODE", constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
     before = {name: os.environ.pop(name, None) for name in names}
-    clusters = constants.ENABLE_RAY_CLUSTER
-    node = ray._private.node.Node
-    starting = {name: getattr(node, name) for name in _UNWANTED}
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     os.environ[constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    clusters = constants.ENABLE_RAY_CLUSTER
+    starting = {name: getattr(node.Node, name) for name in _UNWANTED}
     constants.ENABLE_RAY_CLUSTER = False
     for name in _UNWANTED:
-        setattr(node, name, lambda *_, **__: None)
+        setattr(node.Node, name, lambda *_, **__: None)
+    if not hasattr(node.wait_for_persisted_port, "__wrapped__"):
+        node.wait_for_persisted_port = _looking(node.wait_for_persisted_port)
     try:
         _reread(ray)
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = clusters
         for name, start in starting.items():
-            setattr(node, name, start)
+            setattr(node.Node, name, start)
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
         _reread(ray)
+
+
+def _looking(wait: Callable[..., int]) -> Callable[..., int]:
+    """`wait`, which raises RuntimeError after its `timeout_ms`, so that others run meanwhile."""
+
+    @wraps(wait)
+    def waited(*what: Any, timeout_ms: int) -> int:
+        for _ in range(int(timeout_ms / 1000 / _LOOK_S)):
+            with suppress(RuntimeError):
+                return wait(*what, timeout_ms=0)
+            time.sleep(_LOOK_S)
+        return wait(*what, timeout_ms=0)
+
+    return waited
 
 
 def _reread(ray: Any) -> None:
