@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted import ScriptedEngine
 
+CHARS = 4  # of a token, about
+
 
 class Recording(ScriptedEngine):
-    """The scripted engine; `answers` takes what it said, by the id of the request."""
+    """The scripted engine, whose answers of a megabyte are cut at `max_tokens` as a model's are;
+    `answers` takes what it said, by the id of the request."""
 
     def __init__(self, config: EngineConfig, answers: dict[str, tuple[str, str, int, int]]) -> None:
         super().__init__(config)
@@ -20,6 +24,10 @@ class Recording(ScriptedEngine):
 
     async def complete(self, request: Request) -> Completion:
         said = await super().complete(request)
+        most = request.max_tokens
+        if said.generated_tokens > most:
+            cut = said.text[: most * CHARS]
+            said = replace(said, text=cut, finish="length", generated_tokens=most)
         tokens = said.prompt_tokens, said.generated_tokens
         self.answers[request.id] = (said.text, said.finish, *tokens)
         return said
