@@ -66,8 +66,7 @@ def _stopped(call: Callable[[Arguments], None]) -> str:
 def _end_at_once(call: Callable[[Arguments], None]) -> None:
     """From the thread that watches for signals, while the main thread is at anything."""
     shown = "\x1b[?25h" if os.isatty(2) else ""  # a live view hides the cursor
-    os.write(2, f"{shown}{_stopped(call)}\n".encode())
-    end_now(INTERRUPTED)
+    end_now(INTERRUPTED, f"{shown}{_stopped(call)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,11 +53,14 @@ def end(processes: Iterable[psutil.Process]) -> None:
     psutil.wait_procs(killed, END_S)
 
 
-def end_now(code: int) -> NoReturn:
-    """End this process and all that it has started; what it had as scratch goes with it."""
+def end_now(code: int, last_word: str = "") -> NoReturn:
+    """End this process and all that it has started; what it had as scratch goes with it.
+    `last_word` is the last that stderr gets, whatever another thread still says."""
     end(descendants())
     end(descendants())  # that were started meanwhile
     discard()
+    with suppress(OSError):  # nobody reads it any more
+        os.write(2, last_word.encode())
     os._exit(code)
 
 

@@ -28,6 +28,7 @@ class _FakeRay:
         self.AuthenticationTokenLoader = self
         self.ENABLE_RAY_CLUSTERS_ENV_VAR, self.ENABLE_RAY_CLUSTER = "RAY_CLUSTERS", True
         self.read: list[tuple[str | None, ...]] = []
+        self.waited: list[int] = []
 
     def initialize(self, _: str) -> None:
         self.read.append(tuple(os.environ.get(name) for name in AUTH))
@@ -36,6 +37,13 @@ class _FakeRay:
         return "the dashboard"
 
     start_monitor = start_log_monitor = start_api_server
+
+    def wait_for_persisted_port(self, *_: str, timeout_ms: int = 30_000) -> int:
+        """As Ray's: it holds Python's lock for as long as it may wait."""
+        self.waited.append(timeout_ms)
+        if len(self.waited) < 4:
+            raise RuntimeError("Timed out waiting for file")
+        return 6379
 
     def instance(self) -> _FakeRay:
         return self
@@ -72,6 +80,19 @@ def test_what_was_set_is_back_after_a_failure(monkeypatch: pytest.MonkeyPatch) -
         raise RuntimeError("does not start")
     assert os.environ["RAY_AUTH_TOKEN"] == "mine"
     assert ray.read[-1][1] == "mine"
+
+
+def test_ray_never_holds_pythons_lock_while_it_waits() -> None:
+    """What stops a command has to run meanwhile; a Ray that is left may still be at it."""
+    ray: Any = _FakeRay()
+    with alone(ray):
+        pass
+    assert ray.wait_for_persisted_port("session", "node", "gcs", timeout_ms=1_000) == 6379
+    assert ray.waited == [0, 0, 0, 0]
+    ray.waited = []
+    with alone(ray), pytest.raises(RuntimeError, match="Timed out"):
+        ray.wait_for_persisted_port("session", "node", "gcs", timeout_ms=20)
+    assert ray.waited == [0, 0]
 
 
 # a real one
