@@ -295,6 +295,9 @@ def test_the_widget_works_in_jupyterlab(page: Page, run: Run, lab: str, theme: s
     (run.path.parent / f"{theme}.ipynb").write_text(NOTEBOOK)
     page.set_default_timeout(240_000)
     page.set_viewport_size({"width": 1500, "height": 1000})
+    # On a busy machine JupyterLab opens the notebook before it knows its kernels, and asks.
+    asked = page.get_by_role("dialog").filter(has_text="Select Kernel")
+    page.add_locator_handler(asked, lambda: asked.get_by_role("button", name="Select").click())
     page.goto(f"{lab}/lab/tree/{theme}.ipynb?reset", wait_until="domcontentloaded")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     light = "true" if theme == "light" else "false"
