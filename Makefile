@@ -24,18 +24,20 @@ REAL := tests/test_trainers.py tests/test_training.py tests/test_engines_vllm.py
 
 test-slow: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 900 --ignore tests/crash $(REAL:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --timeout 900 --ignore tests/crash --ignore tests/kills $(REAL:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow --timeout 900 -p no:unraisableexception $(REAL)
 
-# Killed and stopped at any moment: to be under five minutes. The long proofs of it take longer.
-KILLS := tests/crash/test_ray_kills.py tests/crash/test_vllm_kills.py
-
+# Killed, stopped, out of disk at any moment: under five minutes on two cores.
 test-crash: .venv/dev
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/crash $(KILLS:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/crash
+
+# The longer proofs of the same; the last two of them need the machine for themselves.
+ALONE := tests/kills/test_ray_kills.py tests/kills/test_vllm_kills.py
 
 test-kills: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m-household
-	$(BIN)/python -m pytest -m slow $(KILLS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/kills $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow $(ALONE)
 
 check: .venv/dev
 	$(BIN)/ruff format .

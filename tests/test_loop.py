@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +40,7 @@ def test_the_first_signal_cancels_the_work(number: int) -> None:
 
     before = [signal.getsignal(n) for n in loop.SIGNALS]
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(work())
+        run_to_end(work)
     assert unwound == ["cleanly"]
     assert [signal.getsignal(n) for n in loop.SIGNALS] == before
 
@@ -59,7 +62,27 @@ def test_a_signal_at_the_last_moment_counts() -> None:
         return "done"
 
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(work())
+        run_to_end(work)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_signal_just_before_the_loop_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work does not begin, and no coroutine is left that nobody awaits."""
+    begun: list[str] = []
+    run = asyncio.run
+
+    def interrupted(main: Coroutine[Any, Any, None]) -> None:
+        send(signal.SIGINT)
+        run(main)
+
+    async def work() -> None:
+        begun.append("it did")
+
+    monkeypatch.setattr(asyncio, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(work)
+    gc.collect()
+    assert begun == []
 
 
 def test_what_a_stop_breaks_is_a_stop() -> None:
@@ -73,7 +96,7 @@ def test_what_a_stop_breaks_is_a_stop() -> None:
             raise MachineError("the engine is gone") from None
 
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(work())
+        run_to_end(work)
 
 
 def test_errors_without_a_stop_stay_what_they_are() -> None:
@@ -81,7 +104,7 @@ def test_errors_without_a_stop_stay_what_they_are() -> None:
         raise MachineError("no disk")
 
     with pytest.raises(MachineError, match="no disk"):
-        run_to_end(work())
+        run_to_end(work)
 
 
 def test_a_caller_of_the_library_gets_out_by_a_second_signal() -> None:
@@ -95,7 +118,7 @@ def test_a_caller_of_the_library_gets_out_by_a_second_signal() -> None:
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(work())
+        run_to_end(work)
     assert time.monotonic() - began < 5
 
 
@@ -112,7 +135,7 @@ def test_a_command_that_hangs_is_ended(again: bool, monkeypatch: pytest.MonkeyPa
         assert ended.wait(5)
 
     with pytest.raises(KeyboardInterrupt), Stop(ended.set):
-        run_to_end(work())
+        run_to_end(work)
     assert ended.is_set()
 
 
@@ -126,7 +149,7 @@ def test_a_command_that_stops_in_time_is_not_ended(monkeypatch: pytest.MonkeyPat
         await asyncio.sleep(30)
 
     with pytest.raises(KeyboardInterrupt), Stop(ended.set):
-        run_to_end(work())
+        run_to_end(work)
     assert not ended.wait(0.1)
     assert threading.active_count() == before
 
@@ -148,7 +171,7 @@ def test_in_another_thread_work_runs_without_signals() -> None:
     async def work() -> int:
         return 7
 
-    thread = threading.Thread(target=lambda: found.append(run_to_end(work())))
+    thread = threading.Thread(target=lambda: found.append(run_to_end(work)))
     thread.start()
     thread.join(5)
     assert found == [7]

@@ -33,7 +33,8 @@ _MARKS = (
     *("[THINK]", "[/THINK]", "[UNUSED", "]~", "[e~[", "###", "\n\nHuman: ", "\n\nAssistant: "),
     "\x00",
 )
-_MARKS_IN_JSON = tuple(json.dumps(mark, ensure_ascii=False)[1:-1] for mark in _MARKS)
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+_MARKS_IN_JSON = tuple(_as_json(mark)[1:-1] for mark in _MARKS)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -47,7 +48,7 @@ def token_in(value: Json) -> str | None:
     """The first control token in any string of a JSON value, the keys of objects included."""
     if isinstance(value, str):
         return find_control_token(value)
-    whole = json.dumps(value, ensure_ascii=False)
+    whole = _as_json(value)
     if not _holds(whole, _MARKS_IN_JSON) and not _odd(whole):
         return None
     return next(filter(None, map(find_control_token, _strings(value))), None)

@@ -16,6 +16,7 @@ from trajgen.effects import SMALL_COLLECTION, changes, copied, is_large
 from trajgen.ids import canonical
 from trajgen.pointers import MISSING, EffectError, child, excerpt, join, lookup, scalars, split
 from trajgen.records import Json
+from trajgen.remembered import Remembered
 
 MAX_DEPTH = 128
 
@@ -56,7 +57,10 @@ class Ledger:
 
     def fork(self) -> Ledger:
         """A ledger that goes on from here on its own; costs nothing, the state is shared."""
-        return Ledger(self.state, self._hash)
+        made = Ledger(self.state, self._hash)
+        if self._found_in is self.state:
+            made._found = self._found
+        return made
 
     def touch(self, paths: Iterable[str]) -> None:
         """Remember that these parts of the state mattered to the trajectory."""
@@ -124,7 +128,18 @@ def _named(state: Json, names: Mapping[str, None]) -> list[str]:
     if len(state) > SMALL_COLLECTION:
         return pointers
     for key, value in state.items():
-        if isinstance(value, dict) and key not in found and (below := _named(value, names)):
+        if isinstance(value, dict) and key not in found and not _keys(value).isdisjoint(names):
             parent = join("", key)
-            pointers += [parent + pointer for pointer in below]
+            pointers += [parent + pointer for pointer in _named(value, names)]
     return pointers
+
+
+def _all_keys(state: dict[str, Json]) -> frozenset[str]:
+    """The keys that a search of `state` can come upon."""
+    if len(state) > SMALL_COLLECTION:
+        return frozenset(state)
+    below = [_keys(value) for value in state.values() if isinstance(value, dict)]
+    return frozenset(state).union(*below)
+
+
+_keys = Remembered(_all_keys, 8192)  # states share what did not change

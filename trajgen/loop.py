@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from trajgen.errors import TrajgenError
 
 T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, T]]  # called in the loop: what never runs is never made
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 4.0
 
@@ -39,6 +40,7 @@ class Stop:
     def __init__(self, at_once: Callable[[], None] | None = None) -> None:
         self.asked = False
         self._at_once = at_once
+        self._starting = False  # the loop is about to begin the work, which then looks at `asked`
         self._told = -1  # the end of a pipe on which the watching thread hears of signals
         self._work: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -49,6 +51,8 @@ class Stop:
         if self._told >= 0:
             os.write(self._told, b"!")  # takes no lock that the main thread might hold
         if again and self._told >= 0:
+            return
+        if self._starting and not again:
             return
         if again or self._work is None or self._work[1].done():
             raise KeyboardInterrupt
@@ -88,9 +92,10 @@ class Stop:
                 at_once()
         os.close(heard)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` gives. Raises KeyboardInterrupt when it was stopped, whatever it ended in:
+    def run(self, work: Work[T]) -> T:
+        """What `work()` gives. Raises KeyboardInterrupt when it was stopped, whatever it ended in:
         an engine that a terminal's Ctrl-C hit as well may seem to have died."""
+        self._starting = True
         try:
             result = asyncio.run(self._held(work))
         except asyncio.CancelledError as error:
@@ -100,20 +105,23 @@ class Stop:
                 raise KeyboardInterrupt from error
             raise
         finally:
-            self._work = None
+            self._work, self._starting = None, False
         if self.asked:
             raise KeyboardInterrupt
         return result
 
-    async def _held(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _held(self, work: Work[T]) -> T:
         task = asyncio.current_task()
         if task is not None:
             self._work = (asyncio.get_running_loop(), task)
-        return await work
+        self._starting = False
+        if self.asked:
+            raise asyncio.CancelledError
+        return await work()
 
 
-def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; SIGTERM stops it as Ctrl-C does, both as KeyboardInterrupt.
+def run_to_end(work: Work[T]) -> T:
+    """What `work()` gives; SIGTERM stops it as Ctrl-C does, both as KeyboardInterrupt.
 
     Where an event loop runs already, as in a notebook, it runs in a thread beside it.
     """
@@ -132,14 +140,14 @@ def _stop() -> AbstractContextManager[Stop]:
     return nullcontext(entered) if here and isinstance(entered, Stop) else Stop()
 
 
-def _run_beside(work: Coroutine[Any, Any, T]) -> T:
+def _run_beside(work: Work[T]) -> T:
     playing: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
     async def noted() -> T:
         task = asyncio.current_task()
         if task is not None:
             playing.append((asyncio.get_running_loop(), task))
-        return await work
+        return await work()
 
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(asyncio.run, noted())

@@ -182,7 +182,7 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
             pass_gate(wanted, section.require, folder.path)
         logs = folder.path / "logs" if isinstance(folder.path, Path) else None
         with open_cluster(pipeline, loaded.job(), logs) as hire:
-            run_to_end(drive(loaded, collector, hire))
+            run_to_end(lambda: drive(loaded, collector, hire))
     if collector.finished:
         last = collector.next_shard - 1
         written(folder.path / "manifest.json", lambda: folder.finish(last))

@@ -25,7 +25,7 @@ def preview(
     pipeline = loaded.pipeline
     tasks = list(plan(loaded.seeds.seeds, pipeline.variations, pipeline.max_tasks, pipeline.seed))
     worker = Worker(loaded.job(), make_local_engines(pipeline))
-    outcomes = run_to_end(_play(worker, tasks))
+    outcomes = run_to_end(lambda: _play(worker, tasks))
     for outcome in outcomes:
         if outcome.row is None:
             tell(f"{outcome.task_id}: dead ({outcome.error}: {outcome.message})")

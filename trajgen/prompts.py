@@ -119,9 +119,5 @@ def _environment(texts: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters["json"] = _compact
+    environment.filters["json"] = json.JSONEncoder(ensure_ascii=False).encode
     return environment
-
-
-def _compact(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False)

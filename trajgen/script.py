@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from trajgen.records import Json, Message
 
 OBSERVATION_CHARS = 300  # of an example's observation: its form matters, not all it holds
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def lines(messages: Iterable[Message], chars: int = OBSERVATION_CHARS) -> list[str]:
@@ -44,7 +45,7 @@ def agent_message(answer: dict[str, Json], first_call: int) -> Message:
 
 def _line(message: Message, chars: int) -> str:
     if message["role"] == "assistant":
-        return f"Agent: {json.dumps(action(message), ensure_ascii=False)}"
+        return f"Agent: {_as_json(action(message))}"
     if message["role"] == "tool":
         text = message["content"]
         shown = text if len(text) <= chars else f"{text[:chars]} …"

@@ -34,7 +34,7 @@ def read_once(run: Path, whole: Path) -> tuple[int, list[str]]:
 
 def main(root: Path) -> None:
     count, wrong = 0, []
-    while not select.select([sys.stdin], [], [], 0.02)[0]:
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
         seen, bad = read_once(root / "run", root / "whole")
         count, wrong = count + seen, wrong + bad
     print(json.dumps({"read": count, "wrong": wrong}))

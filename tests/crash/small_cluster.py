@@ -13,11 +13,21 @@ from unittest import mock
 import psutil
 from ray.cluster_utils import Cluster
 
+from tests.small_pipeline import write_pipeline
+
 # Ray takes half a minute to miss a node; here it looks more often.
 QUICK = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
     "health_check_failure_threshold": 3,
+}
+
+SCRIPT = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}, "delay_ms": 20}
+CHANGES: dict[str, Any] = {
+    "engines": {"main": {"kind": "scripted", "script": SCRIPT, "max_num_seqs": 4}},
+    "max_tasks": 160,
+    "target": 160,
+    "shards": {"rows": 10},
 }
 
 
@@ -36,6 +46,12 @@ def small_cluster(folder: Path, **node: Any) -> Iterator[Cluster]:
         with notes_below(folder):
             cluster.shutdown()
         signal.signal(signal.SIGTERM, before)
+
+
+def joined(cluster: Cluster, folder: Path, **changes: Any) -> Path:
+    """The pipeline file of a run on `cluster`."""
+    section = {"address": cluster.address, "trusted": True}
+    return write_pipeline(folder, **{**CHANGES, "cluster": section, **changes})
 
 
 def notes_below(folder: Path) -> AbstractContextManager[None]:

@@ -26,7 +26,7 @@ PATHS = f"{REPO}:{REPO / 'tests'}"
 
 def stopped(root: Path, kind: str, count: int) -> dict[str, Any]:
     """Stop runs of a small pipeline `count` times; what `forks.py` says of it."""
-    write_pipeline(root, **odd(SCRIPT), max_tasks=16, shards={"rows": 2})
+    write_pipeline(root, **odd(SCRIPT), max_tasks=16, shards={"rows": 2}, seed=13)
     done = subprocess.run(
         [sys.executable, HERE / "forks.py", root, kind, str(count)],
         env=environment(PYTHONPATH=PATHS, OPENBLAS_NUM_THREADS="1"),

@@ -145,9 +145,8 @@ def explore(
     tasks = (play.task for play in job.plays)
     with RunFolder.create_or_open(folder, job.record(), tasks, job.seeds.quarantined) as run:
         setting = job.setting(make_world(config))
-        run_to_end(
-            collect(run, job.plays, {s.id: s for s in job.calling}, setting, shard_rows, tell)
-        )
+        seeds = {s.id: s for s in job.calling}
+        run_to_end(lambda: collect(run, job.plays, seeds, setting, shard_rows, tell))
         run.record_usage(seconds=time.monotonic() - began, prompt=0, cached=0, generated=0)
         table = setting.balance.table()
         last, found = -(-len(job.plays) // shard_rows) - 1, {EXPLORE: record_bytes(table)}

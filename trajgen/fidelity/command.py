@@ -60,6 +60,6 @@ def fidelity(
         replay=replay and (section.replay if section else True),
         at_once=in_flight(pipeline),
     )
-    measured = run_to_end(measure(job, tell))
+    measured = run_to_end(lambda: measure(job, tell))
     bars = section.require if section and same else BarsConfig()
     return Found(measured.figures, measured.answers, bars, path)

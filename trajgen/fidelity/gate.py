@@ -33,7 +33,7 @@ def pass_gate(job: Measure, bars: BarsConfig, folder: Place) -> None:
     path = folder / FIDELITY
     stored = read_record(path)
     if stored is None or stored["digest"] != job.digest:
-        stored = {"digest": job.digest, "figures": run_to_end(measure(job, _tell)).figures}
+        stored = {"digest": job.digest, "figures": run_to_end(lambda: measure(job, _tell)).figures}
         place_bytes(path, record_bytes(stored))
     check_bars(stored["figures"], bars, str(path))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from trajgen.filters.spellings import is_when
@@ -37,11 +37,14 @@ class Given:
     def __init__(self, state: Json) -> None:
         self.entities: dict[str, list[Entity]] = {}
         self.kinds: Counter[str] = Counter()
-        self.names: set[str] = set()
-        if isinstance(state, dict):
-            for key, value in state.items():
-                self._walk(value, join("", key), key.lower(), False)
-            _collect(state, self.names)
+        self._state = state if isinstance(state, dict) else {}
+        for key, value in self._state.items():
+            self._walk(value, join("", key), key.lower(), False)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All keys, strings and whole numbers, as `plain` gives them."""
+        return frozenset(map(plain, _strings(self._state)))
 
     def of(self, value: Json) -> list[Entity]:
         """The entities with this id."""
@@ -183,11 +186,6 @@ def _is_collection(value: dict[str, Json]) -> bool:
     if any(any(map(str.isdecimal, key)) for key in value):
         return True
     return len(items) > 1 and bool(set.intersection(*(set(item) for item in items[:8])))
-
-
-def _collect(value: Any, names: set[str]) -> None:
-    for item in _strings(value):
-        names.add(plain(item))
 
 
 def _strings(value: Any) -> Iterator[Json]:

@@ -24,7 +24,8 @@ from trajgen.ids import canonical
 
 BUCKETS = 128
 CALL_WEIGHT = 4  # pairs that a whole call counts as
-_WORD = re.compile(r"[^\W_]+(?:[-_'./#:@][^\W_]+)*|[#$€£]")
+_WORD = re.compile(r"[^\W_]++(?:[-_'./#:@][^\W_]++)*+|[#$€£]")
+_PLAIN_WORD = re.compile(r"[a-z0-9]++(?:[-_'./#:@][a-z0-9]++)*+|[#$]")  # the same, of folded ASCII
 _FORM = struct.Struct(f"<H{BUCKETS}B")
 _MIX = 0x9E3779B97F4A7C15
 
@@ -34,7 +35,7 @@ def sketch(messages: Sequence[Any]) -> str:
     import numpy as np
 
     words, calls = words_of(messages)
-    marks = np.array([_word_mark(word) for word in words], np.uint64)
+    marks = np.fromiter(map(_word_mark, words), np.uint64, len(words))
     pairs = np.concatenate([marks[:-1] * np.uint64(_MIX) + marks[1:], _weighted(calls)])
     pairs = (pairs ^ (pairs >> np.uint64(32))) * np.uint64(_MIX)
     where, what = pairs >> np.uint64(57), (pairs >> np.uint64(16)) & np.uint64(0xFF)
@@ -54,7 +55,9 @@ def words_of(messages: Sequence[Any]) -> tuple[list[str], list[str]]:
             calls.append(canonical(raw.get("function") if isinstance(raw, dict) else raw))
             texts.append(calls[-1])
         for text in filter(None, texts):
-            words += [*_WORD.findall(text.casefold()), ""]
+            word = _PLAIN_WORD if text.isascii() else _WORD
+            words += word.findall(text.casefold())
+            words.append("")
     return words, calls
 
 
@@ -62,8 +65,8 @@ def _weighted(calls: list[str]) -> Any:
     """CALL_WEIGHT marks for each call."""
     import numpy as np
 
-    marks = np.repeat(np.array([_mark(call) for call in calls], np.uint64), CALL_WEIGHT)
-    return marks + np.tile(np.arange(CALL_WEIGHT, dtype=np.uint64) << np.uint64(40), len(calls))
+    marks = [_mark(call) + (n << 40) for call in calls for n in range(CALL_WEIGHT)]
+    return np.array(marks, np.uint64)
 
 
 def _mark(text: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.driven import driven, no_shared_memory_left
-from tests.crash.test_nodes import committed
+from tests.crash.left import committed
 from trajgen.plan_file import plan_tasks
 from trajgen.review.run import Run
 from trajgen.verify import verify
@@ -23,7 +23,7 @@ SMALL = [
     *("--limit", str(TASKS), "--set", "shards.rows=2", "--set", "engines.main.max_num_seqs=4"),
     *("--set", "engines.main.enforce_eager=true", "--set", "engines.main.cpu_kvcache_gb=1"),
 ]
-AGENT = re.compile(r"process \d+ ray::\w+Agent\b")  # a minute later: tests/crash/test_ray.py
+AGENT = re.compile(r"process \d+ ray::\w+Agent\b")  # a minute later: test_local_ray.py
 CORE = "VLLM::EngineCore"
 
 

@@ -6,10 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -18,20 +16,13 @@ from ray.cluster_utils import Cluster
 
 import trajgen
 from tests.crash.driven import driven
-from tests.crash.small_cluster import lose, of, small_cluster
-from tests.small_pipeline import made, write_pipeline
+from tests.crash.left import committed, whole
+from tests.crash.small_cluster import SCRIPT, joined, lose, of, small_cluster
 from trajgen import cluster as hiring
 from trajgen.config import Pipeline
 from trajgen.errors import MachineError
-from trajgen.plan_file import plan_tasks
-from trajgen.review.run import Run
-from trajgen.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-SCRIPT = {"quality": {"agent": 0.97, "user": 0.98, "world": 0.98}, "delay_ms": 40}
-TOLD = ("run.json", "manifest.json", "README.md")  # they hold the address
-CHANGES: dict[str, Any] = {"max_tasks": 160, "target": 160, "shards": {"rows": 10}}
 
 
 @pytest.fixture
@@ -39,21 +30,6 @@ def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of one worker node, whose folder has a short name: it holds sockets."""
     with small_cluster(tmp_path_factory.mktemp("r"), num_cpus=2) as cluster:
         yield cluster
-
-
-def joined(cluster: Cluster, folder: Path, **changes: Any) -> Path:
-    """The pipeline file of a run on `cluster`."""
-    section = {"address": cluster.address, "trusted": True}
-    return write_pipeline(folder, SCRIPT, **{**CHANGES, "cluster": section, **changes})
-
-
-def rows(run: Path) -> dict[str, str]:
-    """The files of a run that do not say where it was played."""
-    return {name: mark for name, mark in made(run).items() if name not in TOLD}
-
-
-def committed(run: Path) -> int:
-    return len(list((run / "shards").glob("train-*.parquet")))
 
 
 def actors(cluster: Cluster) -> list[int]:
@@ -68,33 +44,6 @@ def words(process: psutil.Process) -> str:
         return "".join(process.cmdline())
     except psutil.Error:
         return ""
-
-
-def test_five_nodes_lost(tmp_path: Path, somebodys: Cluster) -> None:
-    """Each time another node takes the place of the one that goes, in the middle of the run."""
-    pipeline = joined(somebodys, tmp_path)
-    run = tmp_path / "run"
-    with driven("run", pipeline, "--out", run, cwd=tmp_path) as command:
-        for lost in range(1, 6):
-            command.wait_for(lambda lost=lost: committed(run) >= 2 * lost)
-            (node,) = somebodys.worker_nodes
-            somebodys.add_node(num_cpus=2)
-            lose(somebodys, node)
-        ended = command.ended(120)
-        assert ended.code == 0, ended.err
-        assert command.left_over() == []
-    whole(run)
-    alone = trajgen.run(write_pipeline(tmp_path / "a", SCRIPT, **CHANGES), tmp_path / "alone")
-    assert rows(run) == rows(alone.path)
-    assert somebodys.remaining_processes_alive()
-
-
-def whole(run: Path) -> None:
-    """It is sound, every task of the plan has one end, and none died of what happened."""
-    opened = Run.open(run)
-    ends = Counter([*opened.frame()["id"], *opened.frame(rejected=True)["id"]])
-    assert ends == Counter(task.id for task in plan_tasks(run))
-    assert verify(run) == []
 
 
 def test_no_node_left(tmp_path: Path, somebodys: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.crash.driven import Driven, driven
-from tests.crash.test_nodes import committed, rows, whole
+from tests.crash.left import committed, rows, whole
 from tests.small_pipeline import write_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

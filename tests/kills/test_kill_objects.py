@@ -26,7 +26,7 @@ from trajgen.lease import LEASE
 from trajgen.objects import ObjectPath, place_of
 from trajgen.verify import verify
 
-DRIVEN = REPO / "tests" / "crash" / "driven_objects.py"
+DRIVEN = REPO / "tests" / "kills" / "driven_objects.py"
 KILLS = 30
 TASKS, ROWS = 24, 2
 PROMPTLY_S = 5.0

@@ -10,9 +10,9 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from crash import small_run
 from crash.test_kill import stops_at
+
 from tests.small_pipeline import tree
 from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import CommitError
