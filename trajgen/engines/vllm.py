@@ -146,7 +146,9 @@ class VllmEngine:
             "worker_extension_cls": doors.EXTENSION,
         }
         if self._adapters:
-            most = {"max_loras": len(self._adapters), "max_lora_rank": self._rank}
+            # On a CPU vLLM lends the last place for an adapter to requests without one: it stays
+            # empty.
+            most = {"max_loras": len(self._adapters) + 1, "max_lora_rank": self._rank}
             args |= {"enable_lora": True, **most}
         return {key: value for key, value in args.items() if value is not None}
 
