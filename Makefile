@@ -31,8 +31,8 @@ test-slow: .venv/dev
 test-crash: .venv/dev
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal tests/crash
 
-# The longer proofs of the same; the last two of them need the machine for themselves.
-ALONE := tests/kills/test_ray_kills.py tests/kills/test_vllm_kills.py
+# The longer proofs of the same; some of them need the machine for themselves.
+ALONE := tests/kills/test_leaks.py tests/kills/test_ray_kills.py tests/kills/test_vllm_kills.py
 
 test-kills: .venv/dev
 	$(BIN)/trajgen model pull smollm2-135m-household

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.states import KEYS, STATES, VALUES, shop
 from trajgen.effects import OPS, SMALL_COLLECTION
 from trajgen.ids import canonical
-from trajgen.ledger import MAX_DEPTH, Ledger, node_hash
+from trajgen.ledger import MAX_DEPTH, Ledger, _keys, node_hash
 from trajgen.pointers import (
     MISSING,
     EffectError,
@@ -449,3 +449,13 @@ def test_a_database_is_never_an_entity() -> None:
     users = {f"u{n}": {} for n in range(SMALL_COLLECTION + 1)}
     ledger = Ledger({"users": users, "desk": {"n": 1}})
     assert ledger.relevant({"table": "users", "id": "u3", "at": "desk"}) == ["/desk", "/users/u3"]
+
+
+def test_a_large_collection_below_a_small_one_is_searched_and_not_remembered() -> None:
+    users: dict[str, Any] = {f"u{n}": {"name": "Ann"} for n in range(SMALL_COLLECTION + 1)}
+    ledger = Ledger({"db": {"users": users, "orders": {"W1": {"by": "u7"}}}})
+    assert ledger.relevant(["u7", "W1"]) == ["/db/users/u7", "/db/orders/W1"]
+    ledger.apply([{"op": "set", "path": "/db/users/u7/name", "value": "Bo"}])
+    assert ledger.relevant(["u7"]) == ["/db/users/u7"]
+    kept = [value for value, _ in _keys._known.values()]
+    assert not any(len(value) > SMALL_COLLECTION for value in kept)

@@ -128,18 +128,31 @@ def _named(state: Json, names: Mapping[str, None]) -> list[str]:
     if len(state) > SMALL_COLLECTION:
         return pointers
     for key, value in state.items():
-        if isinstance(value, dict) and key not in found and not _keys(value).isdisjoint(names):
+        if isinstance(value, dict) and key not in found and _may_hold(value, names):
             parent = join("", key)
             pointers += [parent + pointer for pointer in _named(value, names)]
     return pointers
 
 
-def _all_keys(state: dict[str, Json]) -> frozenset[str]:
-    """The keys that a search of `state` can come upon."""
+def _may_hold(state: dict[str, Json], names: Mapping[str, None]) -> bool:
+    """False where a search of `state` cannot come upon one of `names`. Large collections are
+    looked up, not remembered: each write to one makes another."""
     if len(state) > SMALL_COLLECTION:
-        return frozenset(state)
-    below = [_keys(value) for value in state.values() if isinstance(value, dict)]
-    return frozenset(state).union(*below)
+        return True
+    keys = _keys(state)
+    return keys is None or not keys.isdisjoint(names)
 
 
-_keys = Remembered(_all_keys, 8192)  # states share what did not change
+def _all_keys(state: dict[str, Json]) -> frozenset[str] | None:
+    """The keys in `state` and below; None where a large collection is among that."""
+    found = set(state)
+    for value in state.values():
+        if isinstance(value, dict):
+            below = None if len(value) > SMALL_COLLECTION else _keys(value)
+            if below is None:
+                return None
+            found |= below
+    return frozenset(found)
+
+
+_keys = Remembered(_all_keys, 2048)  # states share what did not change
