@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -231,6 +232,7 @@ def lab(run: Run) -> Iterator[str]:
     _set(home, "notification", {"checkForUpdates": False, "fetchNews": "false"})
     settings = ["--IdentityProvider.token=", "--ServerApp.password=", "--no-browser"]
     settings += ["--allow-root", "--ip=127.0.0.1", f"--notebook-dir={home}"]
+    settings += ["--ServerApp.disable_check_xsrf=True"]  # for `_start_kernel`
     places = {name: str(home / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     with _served("jupyterlab", *settings, home=home, places=places) as address:
         yield address
@@ -273,6 +275,15 @@ def _wait_for(port: int) -> None:
     raise TimeoutError("the notebook server did not start")
 
 
+def _start_kernel(lab: str, notebook: str) -> None:
+    """The notebook finds its kernel running. Otherwise a page on a busy machine may open it before
+    it knows which kernels there are, and ask for one, and lose the answer."""
+    session = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}}
+    body = json.dumps(session).encode()
+    with urllib.request.urlopen(f"{lab}/api/sessions", body, timeout=240) as answer:
+        assert answer.status == 201
+
+
 def run_all_cells(page: Page) -> None:
     """As somebody does who sees that nothing came of it: JupyterLab can lose the first try,
     which it takes before the kernel hears."""
@@ -295,9 +306,7 @@ def test_the_widget_works_in_jupyterlab(page: Page, run: Run, lab: str, theme: s
     (run.path.parent / f"{theme}.ipynb").write_text(NOTEBOOK)
     page.set_default_timeout(240_000)
     page.set_viewport_size({"width": 1500, "height": 1000})
-    # On a busy machine JupyterLab opens the notebook before it knows its kernels, and asks.
-    asked = page.get_by_role("dialog").filter(has_text="Select Kernel")
-    page.add_locator_handler(asked, lambda: asked.get_by_role("button", name="Select").click())
+    _start_kernel(lab, f"{theme}.ipynb")
     page.goto(f"{lab}/lab/tree/{theme}.ipynb?reset", wait_until="domcontentloaded")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     light = "true" if theme == "light" else "false"
