@@ -221,6 +221,7 @@ NOTEBOOK = """{"cells": [{"cell_type": "code", "id": "a", "execution_count": nul
  "outputs": [], "source": ["import trajgen\\n", "run = trajgen.open('run')\\n",
  "run.browse(by='Grace')"]}], "nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec":
  {"name": "python3", "display_name": "Python 3", "language": "python"}}}"""
+KERNEL_NAMED = ".jp-KernelName:has-text('Python 3')"  # says "No Kernel" before it is connected
 KERNEL_READY = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
 
 
@@ -256,7 +257,12 @@ def _served(
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
-            server.wait(60)
+            with suppress(
+                subprocess.TimeoutExpired
+            ):  # it asks its kernels first, which can be slow
+                server.wait(60)
+            server.kill()
+            server.wait()
 
 
 def _set(home: Path, plugin: str, settings: dict[str, Any]) -> None:
@@ -278,7 +284,12 @@ def _wait_for(port: int) -> None:
 def _start_kernel(lab: str, notebook: str) -> None:
     """The notebook finds its kernel running. Otherwise a page on a busy machine may open it before
     it knows which kernels there are, and ask for one, and lose the answer."""
-    session = {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}}
+    session = {
+        "path": notebook,
+        "name": notebook,
+        "type": "notebook",
+        "kernel": {"name": "python3"},
+    }
     body = json.dumps(session).encode()
     with urllib.request.urlopen(f"{lab}/api/sessions", body, timeout=240) as answer:
         assert answer.status == 201
@@ -311,7 +322,9 @@ def test_the_widget_works_in_jupyterlab(page: Page, run: Run, lab: str, theme: s
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     light = "true" if theme == "light" else "false"
     page.wait_for_selector(f"body[data-jp-theme-light={light}]", state="attached")
-    page.wait_for_selector(KERNEL_READY, state="attached")  # what is run before that is lost
+    # What is run before that is lost, or asked a kernel for: "idle" is said before one is there.
+    page.wait_for_selector(KERNEL_NAMED, state="attached")
+    page.wait_for_selector(KERNEL_READY, state="attached")
     run_all_cells(page)
     page.wait_for_selector("select[name=strategy] option:nth-child(2)", state="attached")
     choose(page, "fate", "kept")
