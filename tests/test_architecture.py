@@ -22,7 +22,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
-    ("errors", "ids", "firsts", "remembered", "records"),
+    ("errors", "json_text", "ids", "firsts", "remembered", "records"),
     (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
         *("lease", "scratch", "process", "config.*", "config"),
@@ -78,6 +78,7 @@ ROOMS = {
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
     "numpy": {"sketches"},
     "obstore": {"object_store"},
+    "orjson": {"json_text"},
     "pandas": {"review/run", "review/tables"},
     "peft": {"merging", "train/sft"},
     "psutil": {"process"},

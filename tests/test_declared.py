@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.states import STATES, VALUES
 from trajgen.declared import Result, answer, problems, rules, undeclared
 from trajgen.declared.placeholders import Malformed
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import excerpt
 from trajgen.records import Call, Domain

@@ -601,15 +601,15 @@ def test_a_tokenizer_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     assert "none" in error.what
 
 
-def test_a_body_goes_out_as_json_writes_it_and_nothing_is_encoded_twice(
+def test_a_body_goes_out_whole_and_nothing_is_encoded_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     turns = [("system", 'a policy: ä\ud800\n"'), ("user", "said here alone")]
     messages = [{"role": role, "content": text} for role, text in turns]
     long = {"role": "assistant", "content": "x" * (wire.LONGEST + 1)}
     named = {**messages[1], "name": "somebody"}
-    encoder, encoded, plain = wire.Encoder(), list[Any](), json.dumps
-    monkeypatch.setattr(json, "dumps", lambda value: encoded.append(value) or plain(value))
+    encoder, encoded, plain = wire.Encoder(), list[Any](), wire.sent
+    monkeypatch.setattr(wire, "sent", lambda value: encoded.append(value) or plain(value))
     for sent in (messages, [*messages, long], [named], []):
         schema = {"name": "agent", "schema": SCHEMA, "strict": True}
         body = {
@@ -618,5 +618,5 @@ def test_a_body_goes_out_as_json_writes_it_and_nothing_is_encoded_twice(
             "temperature": 0.8,
             "response_format": {"type": "json_schema", "json_schema": schema},
         }
-        assert encoder.encode(body) == plain(body).encode()
+        assert list(json.loads(encoder.encode(body)).items()) == list(body.items())
     assert [encoded.count(part) for part in (SCHEMA, turns[0][1], turns[1][1])] == [1, 1, 1]

@@ -18,7 +18,7 @@ from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, Role, make_engine
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.errors import EngineDead, InputError, RequestError
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError
 from trajgen.records import Task

@@ -10,9 +10,9 @@ import pytest
 
 import trajgen
 from trajgen.explore.command import explore
-from trajgen.ids import canonical
 from trajgen.importers import import_source, is_source
 from trajgen.importers.household import overlap
+from trajgen.json_text import canonical
 from trajgen.loading import shipped
 from trajgen.records import Seed
 from trajgen.seeds import load_seeds

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trajgen.ids import canonical, content_id, digest, sampling_seed, stream
+from trajgen.ids import content_id, digest, sampling_seed, stream
+from trajgen.json_text import canonical
 
 ROOT = Path(__file__).parent.parent
 JSON = st.recursive(

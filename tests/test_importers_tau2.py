@@ -17,11 +17,11 @@ import yaml
 
 from trajgen.errors import InputError
 from trajgen.goals import holds
-from trajgen.ids import canonical
 from trajgen.importers import Imported, import_source, is_source, write_domain
 from trajgen.importers.tau2 import import_tau2
 from trajgen.importers.tau2.conversation import needles, shown
 from trajgen.importers.tau2.speech import first_person, spoken
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger, node_hash
 from trajgen.records import Seed, calls_of
 from trajgen.seeds import initial_state, seed_problem

@@ -12,9 +12,9 @@ from test_worlds_textworld import few
 import trajgen
 from trajgen.config import WorldConfig
 from trajgen.errors import InputError
-from trajgen.ids import canonical
 from trajgen.importers import import_source, is_source, write_domain
 from trajgen.importers import textworld as importer
+from trajgen.json_text import canonical
 from trajgen.loading import shipped
 from trajgen.pipeline_file import load_pipeline
 from trajgen.records import calls_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.states import KEYS, STATES, VALUES, shop
 from trajgen.effects import OPS, SMALL_COLLECTION
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import MAX_DEPTH, Ledger, _keys, node_hash
 from trajgen.pointers import (
     MISSING,

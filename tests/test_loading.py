@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trajgen.errors import InputError
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.loading import find, load_object, safe_name, shipped, user_path
 
 

@@ -33,7 +33,7 @@ from tests.playing import (
 from tests.playing import made as made_tool_call
 from trajgen.config import Strategy
 from trajgen.errors import EngineDead
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError
 from trajgen.records import Reason, Seed, Task

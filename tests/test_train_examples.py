@@ -31,7 +31,7 @@ from tests.playing import (
 from trajgen.errors import InputError
 from trajgen.explore.command import explore
 from trajgen.goals import holds
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.loading import shipped
 from trajgen.pipeline import Opened, open_pipeline

@@ -36,7 +36,7 @@ from tests.small_pipeline import write_pipeline
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted import ScriptedEngine
 from trajgen.explore.command import explore
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.loading import shipped
 from trajgen.pipeline import open_pipeline
 from trajgen.prompts import Prompts

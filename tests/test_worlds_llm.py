@@ -28,7 +28,7 @@ from tests.playing import (
 )
 from trajgen.errors import EngineDead
 from trajgen.faults import planned_fault
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Domain, Seed
 from trajgen.schemas import validator

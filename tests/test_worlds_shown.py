@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.records import Call
 from trajgen.worlds.shown import (

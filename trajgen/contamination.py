@@ -18,10 +18,11 @@ from pathlib import Path
 from trajgen.errors import InputError
 from trajgen.filters.exchanges import exchanges
 from trajgen.filters.structure import role_of, text_of
-from trajgen.ids import canonical, digest
+from trajgen.ids import digest
 from trajgen.importers import import_source, is_source
 from trajgen.importers.corpus.openai import normalised
 from trajgen.importers.corpus.problem import Problem
+from trajgen.json_text import canonical
 from trajgen.loading import find
 from trajgen.records import Domain, Json, Reason, Seed, Trajectory
 from trajgen.schemas import parse_json

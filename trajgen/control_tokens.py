@@ -5,10 +5,10 @@ Text is looked over for a few marks first; the exact pattern runs where one of t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 
+from trajgen.json_text import compact
 from trajgen.records import Json
 
 _TOKEN = re.compile(
@@ -33,8 +33,7 @@ _MARKS = (
     *("[THINK]", "[/THINK]", "[UNUSED", "]~", "[e~[", "###", "\n\nHuman: ", "\n\nAssistant: "),
     "\x00",
 )
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
-_MARKS_IN_JSON = tuple(_as_json(mark)[1:-1] for mark in _MARKS)
+_MARKS_IN_JSON = tuple(compact(mark)[1:-1] for mark in _MARKS)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -48,7 +47,7 @@ def token_in(value: Json) -> str | None:
     """The first control token in any string of a JSON value, the keys of objects included."""
     if isinstance(value, str):
         return find_control_token(value)
-    whole = _as_json(value)
+    whole = compact(value)
     if not _holds(whole, _MARKS_IN_JSON) and not _odd(whole):
         return None
     return next(filter(None, map(find_control_token, _strings(value))), None)

@@ -1,4 +1,4 @@
-"""Canonical JSON, content ids and per-task random streams; nothing else makes ids.
+"""Content ids and per-task random streams; nothing else makes ids.
 
 The same content gives the same id on every machine and in every process: Python's
 `hash()`, uuids, clocks and bare indexes are never ids.
@@ -7,16 +7,10 @@ The same content gives the same id on every machine and in every process: Python
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from typing import Any
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def canonical(value: Any) -> str:
-    """`value` as JSON text with sorted keys and no white space; one text for one value."""
-    return _CANONICAL.encode(value)
+from trajgen.json_text import canonical
 
 
 def digest(value: Any) -> str:

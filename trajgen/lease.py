@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from trajgen.errors import Conflict, InputError, MachineError, RunLocked
-from trajgen.ids import canonical, digest
+from trajgen.ids import digest
+from trajgen.json_text import canonical
 from trajgen.object_store import Meta, Version
 from trajgen.objects import HURRY_S, ObjectPath
 

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from trajgen.effects import SMALL_COLLECTION, changes, copied, is_large
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import MISSING, EffectError, child, excerpt, join, lookup, scalars, split
 from trajgen.records import Json
 from trajgen.remembered import Remembered

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from trajgen.json_text import compact
 from trajgen.remembered import Remembered
 
 Json = Any
@@ -20,7 +21,6 @@ Outcome = Literal["success", "failure", "refusal"]
 ToolKind = Literal["read", "write"]
 
 SCHEMA_VERSION = "1"
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 DETAIL_CHARS = 600  # of what was found: model text of any length may stand in it
 
 
@@ -194,11 +194,11 @@ class Trajectory:
     def row(self) -> dict[str, Json]:
         """The columns of a shard: nested columns as JSON text, the rest plain."""
         row: dict[str, Json] = {f.name: getattr(self, f.name) for f in fields(self)}
-        row["messages"] = [_text(message) for message in self.messages]
+        row["messages"] = [compact(message) for message in self.messages]
         row["tools"] = _texts(self.tools).copy()
-        row["steps"] = [_text(step.json()) for step in self.steps]
+        row["steps"] = [compact(step.json()) for step in self.steps]
         for name in ("state_initial", "state_final", "scores"):
-            row[name] = _text(row[name])
+            row[name] = compact(row[name])
         row["reasons"] = list(self.reasons)
         return row
 
@@ -242,12 +242,8 @@ def cut(text: str, most: int = DETAIL_CHARS) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _text(value: Json) -> str:
-    return _COMPACT.encode(value)
-
-
 def _made(tools: tuple[Tool, ...]) -> list[str]:
-    return [_text(tool) for tool in tools]
+    return [compact(tool) for tool in tools]
 
 
 _texts = Remembered(_made, 64)  # all rows of a domain have its own tuple of tools

@@ -26,7 +26,7 @@ from trajgen import shards
 from trajgen.card import card
 from trajgen.durable import disk_errors, make_ready, place, place_bytes, sha256_of
 from trajgen.errors import CommitError
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.lease import Lease
 from trajgen.lock import DriverLock
 from trajgen.objects import ObjectPath, Place, side_by_side

@@ -8,7 +8,8 @@ from functools import lru_cache
 from trajgen import script
 from trajgen.cast import Question, speech
 from trajgen.goals import CONDITIONS, holds, is_condition
-from trajgen.ids import canonical, stream
+from trajgen.ids import stream
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, excerpt, join, lookup, split
 from trajgen.records import Json, Message, Reason, Seed, Task, calls_of

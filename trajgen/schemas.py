@@ -19,7 +19,7 @@ import jsonschema_rs
 from trajgen.bounds import MAX_ALL_CHARS, depth, guide, out_of_bounds
 from trajgen.effects import OPS
 from trajgen.goals import CONDITIONS
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import Json, Reason, Tool
 from trajgen.remembered import Remembered
 

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from trajgen.durable import place
 from trajgen.errors import CommitError, MachineError
-from trajgen.ids import canonical, digest
+from trajgen.ids import digest
+from trajgen.json_text import canonical
 from trajgen.objects import Place, readable
 from trajgen.sealed import VERSION, batches, check_parquet, open_parquet, write_parquet
 

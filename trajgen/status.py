@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from trajgen.durable import place_bytes
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.objects import Place, side_by_side
 from trajgen.run_record import existing_run, quarantined, read_manifest, totals
 from trajgen.shards import read_info, shard_numbers, shard_path

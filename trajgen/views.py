@@ -8,11 +8,11 @@ Crash rule: pure.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 from trajgen import script
 from trajgen.cast import speech
+from trajgen.json_text import compact
 from trajgen.prompts import Prompts
 from trajgen.records import Domain, Json, Message
 
@@ -88,7 +88,7 @@ def about(domain: Domain) -> dict[str, str]:
 def as_text(answer: Json) -> str:
     """A typed answer as a model writes it: without spaces, as vLLM's guided decoding has it. A
     model that was taught otherwise is led astray by its guide at every comma."""
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return compact(answer)
 
 
 def _said(text: str, done: bool, outcome: str) -> str:

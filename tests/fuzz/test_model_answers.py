@@ -12,7 +12,7 @@ import trajgen
 from tests.fuzz.mutating import Mutating
 from tests.small_pipeline import write_pipeline
 from tests.test_pipeline import deaths
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import DETAIL_CHARS
 from trajgen.verify import verify
 

@@ -10,7 +10,6 @@ Crash rule: nothing is kept but the tools counted last.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,8 +17,9 @@ from typing import Any
 from trajgen import telemetry
 from trajgen.control_tokens import find_control_token
 from trajgen.errors import MachineError
+from trajgen.json_text import compact
 from trajgen.loading import load_object
-from trajgen.records import Json, Message, Tool
+from trajgen.records import Message, Tool
 
 _FORGING = re.compile(r"[<\[|\uff5c]..")  # no token that is a sign or a word
 PER_MESSAGE = 4  # what role names and separators take, roughly, in common templates
@@ -52,7 +52,7 @@ def estimate(messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[in
     """Tokens of each message by `estimate_text` plus `PER_MESSAGE`; tools with the first."""
     counts = [estimate_text(_plain_text(message)) + PER_MESSAGE for message in messages]
     if counts and tools:
-        counts[0] += estimate_text(_json(list(tools)))
+        counts[0] += estimate_text(compact(list(tools)))
     return counts
 
 
@@ -161,7 +161,7 @@ class TokenCounter:
             bare, full = self._render([_ASK]), self._render([_ASK], list(tools))
             known = bare is not None and full is not None and bare != full
             size = self._size(full or "") - self._size(bare or "") if known else 0
-            self._last_tools = tools, size if known else self._size(_json(list(tools)))
+            self._last_tools = tools, size if known else self._size(compact(list(tools)))
         return self._last_tools[1]
 
     def _render(self, messages: list[Message], tools: list[Tool] | None = None) -> str | None:
@@ -191,7 +191,7 @@ def _arguments_as_text(message: Message) -> Message:
     if not message.get("tool_calls"):
         return message
     calls = [
-        {**c, "function": {**c["function"], "arguments": _json(c["function"]["arguments"])}}
+        {**c, "function": {**c["function"], "arguments": compact(c["function"]["arguments"])}}
         for c in message["tool_calls"]
     ]
     return {**message, "tool_calls": calls}
@@ -206,7 +206,7 @@ def _as_text(message: Message) -> Message:
 def _plain_text(message: Message) -> str:
     text: str = message.get("content") or ""
     calls = [call["function"] for call in message.get("tool_calls", ())]
-    return "\n".join([text, *map(_json, calls)]) if calls else text
+    return "\n".join([text, *map(compact, calls)]) if calls else text
 
 
 def _shared(one: str, other: str) -> int:
@@ -221,7 +221,3 @@ def _shared(one: str, other: str) -> int:
         else:
             high = middle - 1
     return low
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

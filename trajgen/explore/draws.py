@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trajgen.explore.standing import Argument, Arguments, Place, learn, standing
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import lookup, scalars
 from trajgen.records import Domain, Json, Seed

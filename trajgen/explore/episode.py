@@ -20,7 +20,8 @@ from trajgen.explore.policies import EXPERT, POLICIES, REFUSED, Play
 from trajgen.fidelity.life import Ground, Life
 from trajgen.fidelity.probes import Values, probes
 from trajgen.goals import holds
-from trajgen.ids import canonical, stream
+from trajgen.ids import stream
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import join
 from trajgen.records import Call, Domain, Message, Seed, Step, Trajectory, calls_of

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 import pyarrow as pa
 
 from trajgen.exporters import Unfit
+from trajgen.json_text import compact
 from trajgen.records import Json, Message, Tool
 
 JSON_LIST = pa.list_(pa.field("element", pa.json_()))
 TEXT_LIST = pa.list_(pa.field("element", pa.string()))
 _DIGITS = re.compile(r"\d{19}")
 _SPACED = json.JSONEncoder(ensure_ascii=False)
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
 _CALL = pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)])
 _PLAIN = {
@@ -51,7 +51,7 @@ def as_json(value: Json) -> str:
 
 def texts(values: Iterable[Json]) -> list[str]:
     """Each value as compact JSON text, for a column of Arrow JSON."""
-    return [_COMPACT.encode(value) for value in values]
+    return [compact(value) for value in values]
 
 
 def json_texts(values: Iterable[Json]) -> list[str]:

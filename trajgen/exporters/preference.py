@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from trajgen.exporters import Exporter, Source, View
 from trajgen.exporters.columns import JSON_LIST, Tools, json_texts
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import Json, Message, Trajectory
 from trajgen.transitions import WRONG
 

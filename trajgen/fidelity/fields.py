@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from trajgen.filters.structure import parsed
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import MISSING, join
 from trajgen.records import Json
 

@@ -21,7 +21,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from trajgen.ids import canonical, stream
+from trajgen.ids import stream
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import equal, json_type, lookup, scalars, split
 from trajgen.records import Call, Domain, Json, Seed, calls_of

@@ -8,7 +8,7 @@ from trajgen.filters.answers import words_of
 from trajgen.filters.given import Record, plain
 from trajgen.filters.observed import Claim, Heard, Observed
 from trajgen.filters.views import Identity
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import MISSING, equal, json_type
 from trajgen.records import Call, Json, Reason
 

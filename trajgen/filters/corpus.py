@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from trajgen.filters.structure import raw_calls, role_of, text_of
-from trajgen.ids import canonical, digest
+from trajgen.ids import digest
+from trajgen.json_text import canonical
 from trajgen.records import Json, Reason, Seed, Trajectory
 from trajgen.remembered import Remembered
 

@@ -17,7 +17,7 @@ from trajgen.faults import is_planned
 from trajgen.filters.answers import is_failure
 from trajgen.filters.exchanges import Exchange, exchanges
 from trajgen.filters.structure import parsed
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, equal, overlay
 from trajgen.records import Call, Domain, Json, Reason, Trajectory

@@ -17,7 +17,7 @@ from trajgen.filters.exchanges import exchanges
 from trajgen.filters.spellings import is_when, known_id, known_number, spelled, stands
 from trajgen.filters.structure import parsed, role_of, text_of
 from trajgen.filters.tools import declared
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 

@@ -24,7 +24,7 @@ from trajgen.filters.views import (
     same_answer,
 )
 from trajgen.filters.writing import Shown
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import MISSING
 from trajgen.records import Call, Domain, Json, Reason, Trajectory
 

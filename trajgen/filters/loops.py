@@ -8,7 +8,7 @@ from typing import Any
 from trajgen.filters.answers import is_failure
 from trajgen.filters.exchanges import Exchange, exchanges
 from trajgen.filters.structure import role_of
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import Domain, Reason, Trajectory
 
 

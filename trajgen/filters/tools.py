@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from trajgen.bounds import circles, depth
 from trajgen.filters.loops import repeats
 from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 

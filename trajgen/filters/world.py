@@ -16,7 +16,7 @@ from trajgen.filters.answers import is_failure, says_no
 from trajgen.filters.exchanges import Exchange, exchanges
 from trajgen.filters.links import strangers
 from trajgen.filters.views import against_state
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError, json_type
 from trajgen.records import Call, Domain, Json, Reason, Step, Trajectory

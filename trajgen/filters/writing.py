@@ -16,7 +16,7 @@ from trajgen.filters.claims import SETS, Before, claim, made_otherwise, unmet
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in
 from trajgen.filters.observed import Heard, Observed, Word, is_telling
 from trajgen.filters.views import Identity, difference
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.pointers import equal
 from trajgen.records import Call, Json, Reason
 

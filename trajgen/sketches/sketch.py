@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from trajgen.filters.structure import raw_calls, role_of, text_of
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 
 BUCKETS = 128
 CALL_WEIGHT = 4  # pairs that a whole call counts as

@@ -24,7 +24,8 @@ from trajgen.cast import speech
 from trajgen.cluster import make_local_engines
 from trajgen.errors import InputError
 from trajgen.goals import holds
-from trajgen.ids import canonical, stream
+from trajgen.ids import stream
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.loading import find, user_path
 from trajgen.origin import run_seeds

@@ -20,7 +20,7 @@ from typing import Any
 
 from trajgen.durable import TEMPORARY, disk_errors, place_bytes, remove
 from trajgen.errors import CommitError, InputError
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.lock import DriverLock
 
 RESULTS = ("adapter", "model")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trajgen.cast import Given
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.records import Json
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, excerpt, join, lookup, scalars
 from trajgen.records import Call, Json

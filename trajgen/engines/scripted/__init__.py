@@ -28,7 +28,8 @@ from trajgen.engines.scripted.context import as_text, task_id
 from trajgen.engines.scripted.script import Script
 from trajgen.engines.scripted.well import play_well
 from trajgen.errors import EngineDead, InputError, RequestError
-from trajgen.ids import canonical, stream
+from trajgen.ids import stream
+from trajgen.json_text import canonical
 from trajgen.pipeline_file import explain
 from trajgen.records import Message, Tool
 

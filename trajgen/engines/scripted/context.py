@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import Call, Json, Message, calls_of
 
 Context = Mapping[str, Json]

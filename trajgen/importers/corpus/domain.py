@@ -13,11 +13,12 @@ from typing import Any
 
 from trajgen.errors import InputError
 from trajgen.filters.corpus import fingerprint
-from trajgen.ids import canonical, content_id
+from trajgen.ids import content_id
 from trajgen.importers import Imported
 from trajgen.importers.corpus.opening import open_corpus
 from trajgen.importers.corpus.problem import Problem
 from trajgen.importers.corpus.rows import Corpus, Row
+from trajgen.json_text import canonical
 from trajgen.records import Domain, Json, Message, Seed, Tool
 from trajgen.schemas import MAX_TOOLS
 

@@ -17,7 +17,7 @@ from itertools import count, islice
 
 from trajgen.domains import load_domain
 from trajgen.errors import InputError
-from trajgen.ids import canonical, content_id, stream
+from trajgen.ids import content_id, stream
 from trajgen.importers import Imported
 from trajgen.importers.household.expert import fulfil
 from trajgen.importers.household.houses import House, house, layout, pairs
@@ -25,6 +25,7 @@ from trajgen.importers.household.makers import task, wish
 from trajgen.importers.household.robot import Robot
 from trajgen.importers.household.telling import told
 from trajgen.importers.household.words import PERSONAS, asked, instruction
+from trajgen.json_text import canonical
 from trajgen.loading import shipped
 from trajgen.records import Domain, Json, Seed
 

@@ -14,7 +14,6 @@ from functools import cache
 from random import Random
 
 from trajgen.goals import holds
-from trajgen.ids import canonical
 from trajgen.importers.household.choices import Chooser
 from trajgen.importers.household.houses import kind_of, split_of
 from trajgen.importers.household.kinds import (
@@ -27,6 +26,7 @@ from trajgen.importers.household.kinds import (
     THINGS,
 )
 from trajgen.importers.household.wishes import MADE, Errand, Goal, Setting, Wish, unsafe
+from trajgen.json_text import canonical
 from trajgen.loading import shipped
 from trajgen.records import Json
 

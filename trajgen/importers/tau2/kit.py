@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import Json
 
 

@@ -16,7 +16,7 @@ from statistics import median
 
 from trajgen.filters.exchanges import exchanges
 from trajgen.filters.structure import role_of, text_of
-from trajgen.ids import canonical
+from trajgen.json_text import canonical
 from trajgen.records import Json, Message, Seed
 from trajgen.sketches import words_of
 
