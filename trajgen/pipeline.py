@@ -11,6 +11,7 @@ import logging
 import math
 import platform
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -176,16 +177,17 @@ def _roll_out(loaded: Loaded, folder: RunFolder) -> None:
     collector = Collector(
         folder, pipeline.max_tasks, pipeline.shards.rows, pipeline.target, known, stop
     )
-    if not collector.over:
-        if (section := pipeline.fidelity) is not None:
-            wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
-            pass_gate(wanted, section.require, folder.path)
-        logs = folder.path / "logs" if isinstance(folder.path, Path) else None
-        with open_cluster(pipeline, loaded.job(), logs) as hire:
+    if not collector.over and (section := pipeline.fidelity) is not None:
+        wanted = required(pipeline, section, loaded.prompts, loaded.near, loaded.in_flight)
+        pass_gate(wanted, section.require, folder.path)
+    with ExitStack() as cluster:
+        if not collector.over:
+            logs = folder.path / "logs" if isinstance(folder.path, Path) else None
+            hire = cluster.enter_context(open_cluster(pipeline, loaded.job(), logs))
             run_to_end(lambda: drive(loaded, collector, hire))
-    if collector.finished:
-        last = collector.next_shard - 1
-        written(folder.path / "manifest.json", lambda: folder.finish(last))
+        if collector.finished:  # sealed before Ray is left, which takes its time and can fail
+            last = collector.next_shard - 1
+            written(folder.path / "manifest.json", lambda: folder.finish(last))
     if (passed := collector.passed) is not None:
         raise gave_up(collector, passed)
 
