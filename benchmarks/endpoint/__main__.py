@@ -18,7 +18,7 @@ from benchmarks.endpoint import peers, run_ours, served
 from benchmarks.endpoint.conversations import pipeline, record
 
 FLOOR, INLINE, RAY = "floor: bare aiohttp", "trajgen run, inline", "trajgen run, local Ray"
-ADDRESSES = {INLINE: "inline", RAY: "local"}
+ADDRESSES = {INLINE: ("inline", 1), RAY: ("local", 2)}  # and how many workers play
 FEW = 8  # conversations of a peer's trial
 RATE = "requests_per_s"
 Play = Callable[[], float | None]  # gives the moment of its end, None for the last answer
@@ -53,13 +53,13 @@ def _plays(folder: Path, mock: served.Endpoint, conversations: int) -> dict[str,
         command = [*module, mock.url, str(folder / "conversations.jsonl")]
         subprocess.run(command, cwd=served.REPO, check=True, timeout=run_ours.LIMIT_S)
 
-    def ours(address: str) -> float:
-        job = pipeline(run_ours.engine(mock.url), conversations, address)
+    def ours(address: str, workers: int) -> float:
+        job = pipeline(run_ours.engine(mock.url, workers), conversations, address)
         shutil.rmtree(out := folder / "run", ignore_errors=True)
         return run_ours.run(run_ours.written(folder / f"{address}.yaml", job), out)
 
     plays: dict[str, Play] = {FLOOR: floor}
-    return plays | {name: lambda a=a: ours(a) for name, a in ADDRESSES.items()}  # type: ignore[misc]
+    return plays | {name: lambda a=a: ours(*a) for name, a in ADDRESSES.items()}  # type: ignore[misc]
 
 
 def _peer_plays(folder: Path, mock: served.Endpoint, missing: dict[str, str]) -> dict[str, Play]:

@@ -64,7 +64,7 @@ def record(folder: Path, conversations: int) -> int:
     answers = folder / "answers.jsonl"
     answers.write_text("".join(json.dumps(a) + "\n" for a in ANSWERED.values()), "utf-8")
     with served.endpoint(answers, folder / "requests.jsonl") as mock:
-        engine = run_ours.engine(mock.url)
+        engine = run_ours.engine(mock.url, 1)
         job = run_ours.written(folder / "asked.yaml", pipeline(engine, conversations, "inline"))
         run_ours.run(job, folder / "asked")
         if (found := mock.stats())["unknown"]:

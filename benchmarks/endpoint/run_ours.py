@@ -15,9 +15,11 @@ CONNECTIONS = 64
 LIMIT_S = 1800
 
 
-def engine(url: str) -> dict[str, Any]:
-    """The engine: `cluster.in_flight` stays at its default, 80 rollouts for 64 connections."""
-    return {"kind": "openai", "base_url": url, "model": "mock", "max_num_seqs": CONNECTIONS}
+def engine(url: str, workers: int) -> dict[str, Any]:
+    """The engine, whose connections `workers` processes share. `cluster.in_flight` stays at its
+    default: together 80 rollouts for 64 connections."""
+    shared = {"replicas": workers, "max_num_seqs": CONNECTIONS // workers}
+    return {"kind": "openai", "base_url": url, "model": "mock", **shared}
 
 
 def written(path: Path, pipeline: dict[str, Any]) -> Path:
