@@ -484,7 +484,14 @@ def test_the_record_of_a_run(tmp_path: Path) -> None:
     assert {"python", "trajgen", "pyarrow"} <= record["versions"].keys()
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (REPO / "pipelines").glob("*.yaml")))
+OURS = sorted(path.name for path in (REPO / "pipelines").glob("*.yaml"))
+REAL = ("tau2", "textworld")  # environments that take seconds to import
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n.startswith(REAL) else n for n in OURS],
+)
 def test_every_pipeline_of_ours_plans(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = shipped("pipelines") / name
     assert cli.main(["plan", str(path), "--limit", "50", "--json"]) == 0

@@ -6,7 +6,7 @@ process of its own and answers after 20 ms, one time in five after 200 ms:
 | system | what it does |
 |---|---|
 | floor | a bare aiohttp loop: sends ready bytes, reads the answers, and does nothing else |
-| `trajgen run` | renders, asks, checks, filters and commits; inline, and with two workers of a local Ray |
+| `trajgen run` | renders, asks, checks, filters, commits; inline, and with two workers on Ray |
 | datatrove, Data Designer | the same requests through their runners, in environments of their own |
 
 All have 64 connections, and 80 conversations begun where that can be set. The answers are those of
