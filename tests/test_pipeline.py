@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 
 import trajgen
 from tests.small_pipeline import REPO, environment, made, start, tree, write_pipeline
-from trajgen import cli
+from trajgen import cli, pipeline
+from trajgen.cluster import Hire, open_cluster
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request
 from trajgen.engines.scripted import ScriptedEngine
@@ -499,6 +501,22 @@ def test_every_pipeline_of_ours_plans(name: str, capsys: pytest.CaptureFixture[s
     small = name in ("quickstart.yaml", "household_untaught.yaml")
     assert found["tasks"] == (48 if small else 50)
     assert len(found["strategies"]) > 1
+
+
+def test_a_run_is_sealed_before_its_cluster_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = []
+
+    @contextmanager
+    def cluster(*given: Any) -> Iterator[Hire]:
+        with open_cluster(*given) as hire:
+            yield hire
+        sealed.append((tmp_path / "run" / "manifest.json").exists())
+
+    monkeypatch.setattr(pipeline, "open_cluster", cluster)
+    trajgen.run(write_pipeline(tmp_path), tmp_path / "run", limit=4)
+    assert sealed == [True]
 
 
 def test_near_copies_are_the_same_ones_after_a_resume(tmp_path: Path) -> None:
