@@ -400,7 +400,7 @@ def test_a_slow_first_task_bounds_what_is_taken(tmp_path: Path) -> None:
     play = Play(act=act, begin=begin, error=error)
     result = run(tmp_path, play, planned=1000, in_flight=4, rows=10)
     assert first
-    assert first[0] < result.dispatch.window == 40
+    assert first[0] < result.dispatch.window == 128
     complete(result, 1000)
 
 

@@ -31,6 +31,9 @@ CLOSE_LIMIT_S = 30.0  # for a worker to stop what it started
 FATAL_ALONE = 2  # deaths of the engine with only this task in play
 TIMEOUTS = 3  # tries of a task that does not end in time
 APART = 16  # struck tasks that are tried before one that was fatal alone is tried again
+# Tasks that are begun beyond the oldest shard that is not whole: a task that takes as long as so
+# many others leaves no place empty. Their rows wait in memory.
+SHARDS_AHEAD, TASKS_AHEAD = 4, 16  # of every place
 SHRINK = 8  # how much smaller each next group of struck tasks is
 
 
@@ -74,7 +77,7 @@ class Dispatch:
         self.restarts, self.changed = restarts, changed
         self.workers = [Live() for _ in range(n_workers)]
         self.spent = Usage()  # by workers that are gone
-        self.window = max(4 * collector.shard_rows, 4 * n_workers * in_flight)
+        self.window = max(SHARDS_AHEAD * collector.shard_rows, TASKS_AHEAD * n_workers * in_flight)
         self._owed: Iterator[Task] = collector.owed()
         self._next: Task | None = next(self._owed, None)
         self._struck: deque[tuple[Task, int]] = deque()

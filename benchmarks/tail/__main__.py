@@ -22,7 +22,7 @@ OVER = "over_bound"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """How much is measured."""
-    parser.add_argument("--tasks", type=int, default=120)
+    parser.add_argument("--tasks", type=int, default=320)
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--delay-ms", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=5)
@@ -53,7 +53,7 @@ def _run(folder: Path, name: str, address: str, given: argparse.Namespace) -> Fi
         "max_tasks": given.tasks,
         "engines": {"main": {"kind": "benchmarks.tail.engine:Tail"}},
         "roles": {"user": "main", "agent": "main", "world": "main"},
-        "shards": {"rows": 32},
+        "shards": {"rows": 16},
         "cluster": {"address": address, "in_flight": given.in_flight},
     }
     with tempfile.TemporaryDirectory(dir=folder) as out:
