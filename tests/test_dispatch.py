@@ -19,7 +19,7 @@ from tests.crash.small_run import plan, row, run_record
 from trajgen import dispatch as module
 from trajgen.cast import Usage
 from trajgen.collect import Collector
-from trajgen.dispatch import FATAL_ALONE, TIMEOUTS, Dispatch, Handle
+from trajgen.dispatch import FATAL_ALONE, TIMEOUTS, Dispatch, Handle, Live
 from trajgen.errors import CommitError, EngineDead, InputError, MachineError
 from trajgen.records import Task
 from trajgen.run_folder import RunFolder
@@ -566,6 +566,10 @@ def test_why_places_are_empty(tmp_path: Path) -> None:
         collector = Collector(folder, 60, 10, 100)
         box.append(Dispatch(collector, play.hire, 1, 8, 8, lambda _: None))
         assert box[0].why_empty() == "engines are starting"
+        live = box[0].workers[0]
+        live.state, live.room, live.in_flight = "working", 3, 3
+        assert box[0].why_empty() == "the engines take 3 at once"
+        box[0].workers[0] = Live()
         asyncio.run(box[0].run())
     assert "no tasks left to begin" in told
     assert "trying tasks again that an engine died of" in told

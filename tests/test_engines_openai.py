@@ -311,6 +311,38 @@ def test_one_refused_schema_does_not_end_structured_output() -> None:
     assert ["response_format" in body for _, body in endpoint.seen] == [True, True, False, True]
 
 
+def test_an_endpoint_that_takes_fewer_is_given_fewer() -> None:
+    """It takes 8 at once and refuses what is over that; 64 connections would be open to it."""
+    refused: list[int] = []
+
+    def fault(n: int, body: dict[str, Any]) -> str | None:
+        if endpoint._now > 8:
+            refused.append(n)
+            return "503"
+        return None
+
+    endpoint = MockEndpoint(fault=fault, latency=lambda n: 0.005)
+    shares: list[float] = []
+
+    async def play() -> list[Completion]:
+        async with served(endpoint, max_num_seqs=64, retries=60) as engine:
+            assert engine.share == 1.0
+
+            async def one(i: int) -> Completion:
+                answer = await engine.complete(request(f"question {i}", seed=i))
+                shares.append(engine.share)
+                return answer
+
+            return await asyncio.gather(*(one(i) for i in range(800)))
+
+    answers = asyncio.run(play())
+    assert [answer.text for answer in answers] == [f"question {i}" for i in range(800)]
+    later = [share * 64 for share in shares[200:]]
+    assert 3 <= min(later) <= max(later) <= 16
+    asked = len(endpoint.seen)
+    assert sum(n >= asked // 2 for n in refused) < 0.2 * (asked / 2)
+
+
 def test_parallel_requests_never_cross_and_stay_within_the_bound() -> None:
     def fault(n: int, body: dict[str, Any]) -> str | None:
         return TRANSIENT[n % len(TRANSIENT)] if n % 5 == 0 else None

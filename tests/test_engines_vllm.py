@@ -162,6 +162,32 @@ def _children() -> list[int]:
 # Adapters.
 
 
+class Cramped(VllmEngine):
+    """Its KV cache is full at half of what is asked at once."""
+
+    def engine_args(self, path: str) -> dict[str, Any]:
+        return {**super().engine_args(path), "num_gpu_blocks_override": 11}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_full_cache_is_given_fewer_requests() -> None:
+    async def play() -> None:
+        engine = Cramped(config(max_model_len=1024))
+        await engine.start()
+        try:
+            assert engine.share == 1.0
+            story = "Tell a very long story about a kitchen, a garden and a lamp. "
+            asked = [ask(story * 8, number=n, max_tokens=300) for n in range(24)]
+            answers = await asyncio.gather(*map(engine.complete, asked))
+            assert {a.request_id for a in answers} == {r.id for r in asked}
+            assert engine.share < 1.0
+        finally:
+            await engine.close()
+
+    asyncio.run(play())
+
+
 def write_adapter(folder: Path, r: int) -> Path:
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"r": r}), "utf-8")

@@ -132,6 +132,30 @@ def test_no_more_are_played_at_once_than_in_flight() -> None:
     assert 3 <= most <= 5
 
 
+def test_fewer_are_played_where_an_engine_takes_fewer() -> None:
+    playing: set[str] = set()
+    most: list[int] = []
+
+    async def counted(request: Request) -> Any:
+        playing.add(request.context["task"].id)
+        most.append(len(playing))
+        await asyncio.sleep(0.001)
+        playing.discard(request.context["task"].id)
+        return by_position(request)
+
+    class Full(Actor):
+        share = 0.4
+
+    async def play() -> list[Report]:
+        async with working(Full(by=counted), in_flight=8) as worker:
+            return await drain(worker, tasks(30))
+
+    reports = asyncio.run(play())
+    assert {report.room for report in reports} == {4}
+    assert sum(len(report.outcomes) for report in reports) == 30
+    assert 2 <= max(most) <= 4
+
+
 def test_exchanges_at_the_same_time_lose_and_double_nothing() -> None:
     """Rollouts end while an exchange waits, swaps its list, or returns."""
     draw = random.Random(3)

@@ -56,6 +56,7 @@ class Live:
 
     tasks: dict[str, Task] = field(default_factory=dict)
     in_flight: int = 0
+    room: int | None = None  # rollouts that its engines can take at once, if it said
     usage: Usage = field(default_factory=Usage)
     state: str = "starting"
     struck: bool = False  # its tasks are a group of struck ones
@@ -132,7 +133,7 @@ class Dispatch:
                     report = await handle.exchange(tasks)
             except TimeoutError as error:
                 raise EngineDead(f"a worker was silent for {EXCHANGE_LIMIT_S:g} s") from error
-            live.in_flight, live.usage = report.in_flight, report.usage
+            live.in_flight, live.room, live.usage = report.in_flight, report.room, report.usage
             await self._settle(report, live)
 
     async def _wait(self) -> None:
@@ -274,6 +275,9 @@ class Dispatch:
             return "trying tasks again that an engine died of"
         if self._next is None:
             return "no tasks left to begin"
+        rooms = [self.in_flight if live.room is None else live.room for live in self.workers]
+        if (room := sum(rooms)) < self.in_flight * len(rooms):
+            return f"the engines take {room} at once"
         return "waiting for the oldest shard to finish" if not self._room() else ""
 
     def _room(self) -> bool:

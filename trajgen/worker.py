@@ -10,6 +10,7 @@ Crash rule: a worker owns nothing. Tasks it had when it died are given to anothe
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,14 +77,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One exchange's answer: what ended, and how many tasks the worker still plays and holds.
-    `usage` counts from the worker's start."""
+    """One exchange's answer: what ended, how many tasks the worker still plays and holds, and
+    how many its engines have room for at once. `usage` counts from the worker's start."""
 
     outcomes: tuple[Outcome, ...]
     in_flight: int
     usage: Usage
     engine_dead: bool = False
     waiting: int = 0
+    room: int | None = None  # all that it may play
 
 
 @dataclass(slots=True)
@@ -129,7 +131,7 @@ class Worker:
         done, self._done = tuple(self._done), []
         usage = self._stage.cast.usage if self._stage else Usage()
         held = len(self._playing), len(self._waiting)
-        return Report(done, held[0], usage, self._engine_dead, held[1])
+        return Report(done, held[0], usage, self._engine_dead, held[1], self._room())
 
     async def close(self) -> None:
         """Abandon what is playing and stop the engines."""
@@ -150,10 +152,16 @@ class Worker:
             pass  # a heartbeat without news
 
     def _fill(self) -> None:
-        while self._waiting and len(self._playing) < self.job.in_flight and not self._engine_dead:
+        room = self._room()
+        while self._waiting and len(self._playing) < room and not self._engine_dead:
             playing = asyncio.ensure_future(self._play(self._waiting.popleft()))
             self._playing.add(playing)
             playing.add_done_callback(self._finished)
+
+    def _room(self) -> int:
+        """Rollouts at once: fewer where an engine takes fewer requests than it is set up for."""
+        share = min((getattr(e, "share", 1.0) for e in self.engines.values()), default=1.0)
+        return max(1, math.ceil(self.job.in_flight * share))
 
     def _finished(self, playing: asyncio.Task[None]) -> None:
         self._playing.discard(playing)

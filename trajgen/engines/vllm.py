@@ -9,8 +9,10 @@ EngineDead, and the driver starts a fresh worker; nothing is kept here that coul
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from trajgen import telemetry
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, doors, leash
 from trajgen.engines.adapters import RANKS, folder_of, rank, room
+from trajgen.engines.places import IN_FLIGHT_PER_SEQ, Places
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -64,6 +67,12 @@ class VllmEngine:
         self._own_tokens: re.Pattern[str] | None = None
         self._max_len = 0
         self._seeded = True
+        self._places = Places(math.ceil(IN_FLIGHT_PER_SEQ * config.max_num_seqs))
+
+    @property
+    def share(self) -> float:
+        """Of the requests it is set up for, how many fit into the KV cache at once: 0 to 1."""
+        return self._places.share
 
     async def start(self) -> None:
         """Load the model. Raises InputError (no such model) or MachineError."""
@@ -114,7 +123,11 @@ class VllmEngine:
             # engine ("CPU Generator does not use offset"); so the requests share a generator.
             self._seeded = False
         with leash.held(self._held.enter_context(scratch())):
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**args), usage_context=context)
+            self._llm = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**args),
+                usage_context=context,
+                stat_loggers=[_preemptions(self._places.crowded)],
+            )
         if self.config.tensor_parallel_size == 1:
             await self._llm.collective_rpc("shut_doors")
         self._max_len = self._llm.model_config.max_model_len
@@ -159,14 +172,16 @@ class VllmEngine:
 
         tokens = self._prompt(request)
         try:
-            async with asyncio.timeout(self.config.timeout_s):
-                return await self._generate(request, tokens)
+            async with asyncio.timeout(self.config.timeout_s), self._places:
+                completion = await self._generate(request, tokens)
         except TimeoutError as error:
             raise Timeout(f"no answer within {self.config.timeout_s:g} s", request.id) from error
         except EngineDeadError as error:
             raise EngineDead("vLLM's engine process died", request.id) from error
         except (VLLMClientError, EngineGenerateError, ValueError) as error:
             raise RequestError(f"vLLM refuses the request: {error}"[:600], request.id) from error
+        self._places.answered()
+        return completion
 
     async def _generate(self, request: Request, tokens: list[int]) -> Completion:
         stream = self._llm.generate(
@@ -242,6 +257,24 @@ class VllmEngine:
         if llm is not None:
             llm.shutdown(timeout=CLOSE_S)
         self._held.close()
+
+
+def _preemptions(crowded: Callable[[], None]) -> Any:
+    """What vLLM calls with its statistics of each step: it hears of preempted requests."""
+    from vllm.v1.metrics.loggers import StatLoggerBase
+
+    class Preemptions(StatLoggerBase):  # type: ignore[misc]  # vLLM has no types here
+        def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+            pass
+
+        def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
+            if iteration_stats is not None and iteration_stats.num_preempted_reqs:
+                crowded()
+
+        def log_engine_initialized(self) -> None:
+            pass
+
+    return Preemptions
 
 
 def _on_cpu() -> bool:

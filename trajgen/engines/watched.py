@@ -33,6 +33,11 @@ class WatchedEngine:
         self.model = engine.model
         self._answered = 0.0
 
+    @property
+    def share(self) -> float:
+        """Of the requests it is set up for, how many it can take at once: 0 to 1."""
+        return getattr(self.engine, "share", 1.0)
+
     async def start(self) -> None:
         """Start the engine; how long that may take is for the worker to say."""
         await self.engine.start()

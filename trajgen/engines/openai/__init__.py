@@ -43,6 +43,11 @@ class OpenAIEngine:
         self._accepted: set[str] = set()
         self._counter: TokenCounter | None = None
 
+    @property
+    def share(self) -> float:
+        """Of `max_num_seqs`, how much the endpoint takes at once: 0 to 1."""
+        return self._connection.places.share
+
     async def start(self) -> None:
         """Connect, and settle which model answers. Raises MachineError when it cannot serve."""
         await self.close()
