@@ -23,7 +23,7 @@ from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
 from trajgen.dispatch import Dispatch
-from trajgen.engines.places import IN_FLIGHT_PER_SEQ
+from trajgen.engines.concurrency import IN_FLIGHT_PER_SEQ
 from trajgen.errors import InputError
 from trajgen.fidelity.gate import pass_gate, required
 from trajgen.fidelity.source import parse_world

@@ -21,7 +21,7 @@ from trajgen import telemetry
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, doors, leash
 from trajgen.engines.adapters import RANKS, folder_of, rank, room
-from trajgen.engines.places import IN_FLIGHT_PER_SEQ, Places
+from trajgen.engines.concurrency import IN_FLIGHT_PER_SEQ, ConcurrencyLimit
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -67,12 +67,12 @@ class VllmEngine:
         self._own_tokens: re.Pattern[str] | None = None
         self._max_len = 0
         self._seeded = True
-        self._places = Places(math.ceil(IN_FLIGHT_PER_SEQ * config.max_num_seqs))
+        self._concurrency = ConcurrencyLimit(math.ceil(IN_FLIGHT_PER_SEQ * config.max_num_seqs))
 
     @property
     def share(self) -> float:
         """Of the requests it is set up for, how many fit into the KV cache at once: 0 to 1."""
-        return self._places.share
+        return self._concurrency.share
 
     async def start(self) -> None:
         """Load the model. Raises InputError (no such model) or MachineError."""
@@ -126,7 +126,7 @@ class VllmEngine:
             self._llm = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**args),
                 usage_context=context,
-                stat_loggers=[_preemptions(self._places.crowded)],
+                stat_loggers=[_preemptions(self._concurrency.crowded)],
             )
         if self.config.tensor_parallel_size == 1:
             await self._llm.collective_rpc("shut_doors")
@@ -172,7 +172,7 @@ class VllmEngine:
 
         tokens = self._prompt(request)
         try:
-            async with asyncio.timeout(self.config.timeout_s), self._places:
+            async with asyncio.timeout(self.config.timeout_s), self._concurrency:
                 completion = await self._generate(request, tokens)
         except TimeoutError as error:
             raise Timeout(f"no answer within {self.config.timeout_s:g} s", request.id) from error
@@ -180,7 +180,7 @@ class VllmEngine:
             raise EngineDead("vLLM's engine process died", request.id) from error
         except (VLLMClientError, EngineGenerateError, ValueError) as error:
             raise RequestError(f"vLLM refuses the request: {error}"[:600], request.id) from error
-        self._places.answered()
+        self._concurrency.answered()
         return completion
 
     async def _generate(self, request: Request, tokens: list[int]) -> Completion:

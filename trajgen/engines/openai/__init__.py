@@ -46,7 +46,7 @@ class OpenAIEngine:
     @property
     def share(self) -> float:
         """Of `max_num_seqs`, how much the endpoint takes at once: 0 to 1."""
-        return self._connection.places.share
+        return self._connection.concurrency.share
 
     async def start(self) -> None:
         """Connect, and settle which model answers. Raises MachineError when it cannot serve."""

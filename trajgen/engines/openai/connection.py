@@ -20,9 +20,9 @@ from yarl import URL
 
 from trajgen.config.model import names_a_variable
 from trajgen.engines import Completion
+from trajgen.engines.concurrency import ConcurrencyLimit
 from trajgen.engines.openai.answers import completion, listed, problem, retry_after
 from trajgen.engines.openai.wire import Encoder
-from trajgen.engines.places import Places
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -82,7 +82,7 @@ class Connection:
         self._hidden = _hidden(config, self._url, self._key)
         self.where = self._without_secrets(str(self._url.with_query(None)))
         self._session: aiohttp.ClientSession | None = None
-        self.places = Places(config.max_num_seqs)
+        self.concurrency = ConcurrencyLimit(config.max_num_seqs)
         self._encoder = Encoder()
 
     def open(self) -> None:
@@ -90,7 +90,7 @@ class Connection:
         headers = {"Content-Type": "application/json", "User-Agent": "trajgen"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        self.places = Places(self._config.max_num_seqs)
+        self.concurrency = ConcurrencyLimit(self._config.max_num_seqs)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._config.max_num_seqs, keepalive_timeout=30),
             headers=headers,
@@ -147,7 +147,7 @@ class Connection:
         status, headers, raw = await self._send("POST", "chat/completions", limit, body)
         if status != 200:
             raise self._failure(status, headers, raw)
-        self.places.answered()
+        self.concurrency.answered()
         try:
             return completion(raw, body["messages"])
         except ValueError as error:
@@ -167,7 +167,7 @@ class Connection:
         self, method: str, path: str, limit: float, body: Body | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         data = None if body is None else self._encoder.encode(body)
-        async with self.places:
+        async with self.concurrency:
             if self._session is None or self._session.closed:
                 raise EngineDead("the engine is not started", self.where)
             try:
@@ -179,7 +179,7 @@ class Connection:
                     timeout=aiohttp.ClientTimeout(total=limit, sock_connect=min(CONNECT_S, limit)),
                 ) as response:
                     if response.status in _CROWDED:
-                        self.places.crowded()
+                        self.concurrency.crowded()
                     return response.status, response.headers, await response.read()
             except (aiohttp.ClientError, OSError) as error:
                 raise _Again(self._broken(error, limit)) from error

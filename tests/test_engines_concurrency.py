@@ -1,4 +1,4 @@
-"""Places: fewer requests at once where an engine says that they are too many."""
+"""The concurrency limit: fewer requests at once where an engine says that they are too many."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from trajgen.engines.places import LEFT, ROUNDS, Places
+from trajgen.engines.concurrency import LEFT, ROUNDS, ConcurrencyLimit
 
 TICKS = 5  # of the event loop: enough for all that can go on to do so
 
 
 class Crowd:
-    """Requests that hold their places until they are told to end."""
+    """Requests that are under way until they are told to end."""
 
-    def __init__(self, places: Places) -> None:
-        self.places, self.inside, self.ends = places, list[int](), dict[int, asyncio.Event]()
+    def __init__(self, limited: ConcurrencyLimit) -> None:
+        self.limited, self.inside, self.ends = limited, list[int](), dict[int, asyncio.Event]()
         self.tasks: dict[int, asyncio.Task[None]] = {}
 
     async def come(self, *names: int) -> None:
@@ -30,7 +30,7 @@ class Crowd:
         await settle()
 
     async def _be(self, name: int) -> None:
-        async with self.places:
+        async with self.limited:
             self.inside.append(name)
             try:
                 await self.ends[name].wait()
@@ -45,7 +45,7 @@ async def settle() -> None:
 
 def test_who_waits_goes_in_by_order_of_arrival_and_one_at_a_time() -> None:
     async def play() -> None:
-        crowd = Crowd(Places(2))
+        crowd = Crowd(ConcurrencyLimit(2))
         await crowd.come(1, 2, 3, 4)
         assert crowd.inside == [1, 2]
         await crowd.go(1)
@@ -57,15 +57,15 @@ def test_who_waits_goes_in_by_order_of_arrival_and_one_at_a_time() -> None:
     asyncio.run(play())
 
 
-def test_one_crowd_closes_places_once_and_nobody_is_put_out() -> None:
+def test_one_crowd_lowers_the_limit_once_and_nobody_is_put_out() -> None:
     async def play() -> None:
-        places = Places(8)
-        crowd = Crowd(places)
+        limited = ConcurrencyLimit(8)
+        crowd = Crowd(limited)
         await crowd.come(*range(10))
         for _ in range(8):
-            places.crowded()
-        assert places.limit == 8 * LEFT == 6
-        assert places.share == 0.75
+            limited.crowded()
+        assert limited.limit == 8 * LEFT == 6
+        assert limited.share == 0.75
         assert crowd.inside == list(range(8))
         await crowd.go(0, 1)
         assert crowd.inside == [2, 3, 4, 5, 6, 7]
@@ -75,65 +75,65 @@ def test_one_crowd_closes_places_once_and_nobody_is_put_out() -> None:
     asyncio.run(play())
 
 
-def test_a_crowd_of_later_requests_closes_more_and_one_place_stays_open() -> None:
+def test_a_crowd_of_later_requests_lowers_it_further_and_never_to_none() -> None:
     async def play() -> None:
-        places = Places(4)
+        limited = ConcurrencyLimit(4)
         for number in range(20):
-            crowd = Crowd(places)
+            crowd = Crowd(limited)
             await crowd.come(*range(4))
-            places.crowded()
+            limited.crowded()
             await crowd.go(*range(4))
             await crowd.go(*range(4))
-            assert places.limit == [3, 2, 1][min(number, 2)]
+            assert limited.limit == [3, 2, 1][min(number, 2)]
             assert not crowd.inside
 
     asyncio.run(play())
 
 
-def test_what_is_closed_is_that_of_what_is_under_way() -> None:
+def test_it_falls_from_what_is_under_way() -> None:
     async def play() -> None:
-        places = Places(100)
-        crowd = Crowd(places)
+        limited = ConcurrencyLimit(100)
+        crowd = Crowd(limited)
         await crowd.come(*range(8))
-        places.crowded()
-        assert places.limit == 6
+        limited.crowded()
+        assert limited.limit == 6
 
     asyncio.run(play())
 
 
-def test_places_open_one_by_one_while_all_goes_well() -> None:
+def test_it_rises_one_by_one_while_all_goes_well() -> None:
     async def play() -> None:
-        places = Places(4)
-        crowd = Crowd(places)
+        limited = ConcurrencyLimit(4)
+        crowd = Crowd(limited)
         await crowd.come(*range(4))
-        places.crowded()
-        places.answered()  # of before: tells nothing of the places that are left
+        limited.crowded()
+        limited.answered()  # of before: tells nothing of the limit since
         await crowd.go(*range(4))
         needed = 0
-        while places.limit < 4:
-            places.answered()
+        while limited.limit < 4:
+            limited.answered()
             needed += 1
         assert needed == ROUNDS * 3
         for _ in range(100):
-            places.answered()
-        assert places.limit == 4
+            limited.answered()
+        assert limited.limit == 4
 
     asyncio.run(play())
 
 
-def test_an_opened_place_is_taken_at_once() -> None:
+def test_when_it_rises_the_next_one_goes_in_at_once() -> None:
     async def play() -> None:
-        places = Places(2)
-        crowd = Crowd(places)
+        limited = ConcurrencyLimit(2)
+        crowd = Crowd(limited)
         await crowd.come(1, 2)
-        places.crowded()
+        limited.crowded()
         await crowd.come(3)
         await crowd.go(1)
         await crowd.go(2)
         assert crowd.inside == [3]
         await crowd.come(4)
         for _ in range(ROUNDS):
-            places.answered()
+            limited.answered()
         await settle()
         assert crowd.inside == [3, 4]
 
@@ -141,9 +141,9 @@ def test_an_opened_place_is_taken_at_once() -> None:
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["still waiting", "just called"])
-def test_who_gives_up_waiting_takes_no_place_with_him(called: bool) -> None:
+def test_who_gives_up_waiting_takes_nothing_away(called: bool) -> None:
     async def play() -> None:
-        crowd = Crowd(Places(1))
+        crowd = Crowd(ConcurrencyLimit(1))
         await crowd.come(1, 2, 3)
         if called:  # 1 leaves and calls 2, which is cancelled before it runs
             crowd.ends[1].set()
