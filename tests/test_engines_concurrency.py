@@ -140,18 +140,22 @@ def test_when_it_rises_the_next_one_goes_in_at_once() -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("called", [False, True], ids=["still waiting", "just called"])
-def test_who_gives_up_waiting_takes_nothing_away(called: bool) -> None:
+@pytest.mark.parametrize("when", ["waiting", "passed over", "called"])
+def test_who_gives_up_waiting_takes_nothing_away(when: str) -> None:
     async def play() -> None:
         crowd = Crowd(ConcurrencyLimit(1))
         await crowd.come(1, 2, 3)
-        if called:  # 1 leaves and calls 2, which is cancelled before it runs
-            crowd.ends[1].set()
-            asyncio.get_running_loop().call_soon(crowd.tasks[2].cancel)
-        else:
+        if when == "waiting":
             crowd.tasks[2].cancel()
+            await settle()
+        crowd.ends[1].set()
+        if when == "passed over":  # cancelled when 1 leaves, and has not run since
+            crowd.tasks[2].cancel()
+        if when == "called":  # by 1, and cancelled before it runs
+            asyncio.get_running_loop().call_soon(crowd.tasks[2].cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await crowd.tasks[2]
         await settle()
-        await crowd.go(1)
         assert crowd.inside == [3]
         await crowd.go(3)
         await crowd.come(4)

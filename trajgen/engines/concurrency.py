@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from fractions import Fraction
 
 IN_FLIGHT_PER_SEQ = 1.25  # requests for an engine, over what it batches: none waits for us
@@ -61,7 +62,8 @@ class ConcurrencyLimit:
             await called
         except asyncio.CancelledError:
             if called.cancelled():
-                self._waiting.remove(called)
+                with suppress(ValueError):  # it may have been passed over since
+                    self._waiting.remove(called)
             else:  # called in the same moment: the next one goes in
                 self._leave()
             raise
