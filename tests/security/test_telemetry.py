@@ -22,7 +22,7 @@ IMPORTS = re.compile(rf"(?:from|import) (?:{'|'.join(REPORTING)}|trajgen\.train\
 # Functions that run only after one of the same room has switched reports off.
 LATER = {
     *("engines/vllm.py:_load", "engines/vllm.py:complete", "engines/vllm.py:_sampling"),
-    *("engines/vllm.py:_adapter", "engines/vllm.py:_on_cpu"),
+    *("engines/vllm.py:_adapter", "engines/vllm.py:_on_cpu", "engines/vllm.py:_preemptions"),
     "train/sft.py:",  # imported by train/command.py alone
 }
 
