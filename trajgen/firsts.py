@@ -8,9 +8,10 @@ Crash rule: nothing is kept but in memory.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
+from hashlib import blake2b
 
+FREE = 0  # in a place that is not taken
 FULL = 0.7  # share of places taken, after which there are twice as many
 
 
@@ -26,38 +27,33 @@ class Firsts:
 
     def first(self, text: str, number: int) -> int:
         """The number that `text` came with first; `number`, from 0 to 2**31, where it is new."""
-        key = _key(text)
-        place = _place(self._keys, key)
-        if self._keys[place]:
-            return self._numbers[place]
+        data = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        key = int.from_bytes(data) or FREE + 1
+        keys, mask = self._keys, len(self._keys) - 1
+        place = key & mask
+        while (there := keys[place]) != key:
+            if there == FREE:
+                self._take(place, key, number)
+                return number
+            place = (place + 1) & mask
+        return self._numbers[place]
+
+    def _take(self, place: int, key: int, number: int) -> None:
         self._keys[place], self._numbers[place] = key, number
         self._n += 1
         if self._n > FULL * len(self._keys):
             self._grow()
-        return number
 
     def _grow(self) -> None:
         keys, numbers = _places(2 * len(self._keys))
+        mask = len(keys) - 1
         for key, number in zip(self._keys, self._numbers, strict=True):
-            if key:
-                place = _place(keys, key)
+            if key != FREE:
+                place = key & mask
+                while keys[place] != FREE:
+                    place = (place + 1) & mask
                 keys[place], numbers[place] = key, number
         self._keys, self._numbers = keys, numbers
-
-
-def _key(text: str) -> int:
-    """64 bits of the text's hash; 0 marks a free place."""
-    data = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(data) or 1
-
-
-def _place(keys: array[int], key: int) -> int:
-    """Where `key` stands, or the free place where it belongs."""
-    mask = len(keys) - 1
-    place = key & mask
-    while keys[place] not in (0, key):
-        place = (place + 1) & mask
-    return place
 
 
 def _places(count: int) -> tuple[array[int], array[int]]:
