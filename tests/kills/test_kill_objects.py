@@ -144,6 +144,12 @@ def rows_of(path: ObjectPath) -> set[str]:
     return {name for name in objects(path) if name.startswith("shards/")}
 
 
+SLEEPER = """
+import sys, trajgen.lease
+from trajgen.__main__ import main
+trajgen.lease.STALE_S, trajgen.lease.RENEW_S = 3, 0.5  # to sleep 3 s is to sleep a minute
+sys.exit(main())
+"""
 SUCCESSOR = """
 import sys, trajgen, trajgen.lease
 trajgen.lease.TAKEN_S = 0  # as if two minutes had passed
@@ -153,9 +159,16 @@ trajgen.run(sys.argv[1], sys.argv[2])
 
 def test_a_driver_that_slept_through_its_lease_changes_nothing(slow: Path, tmp_path: Path) -> None:
     """Another one finishes the run meanwhile; waking up, the first stops with exit 3."""
-    first = driver(slow, "slept", tmp_path)
+    first = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, "run", slow, "--out", f"s3://{BUCKET}/slept"],
+        env=environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     committed("slept", 2, first)
     first.send_signal(signal.SIGSTOP)
+    slept = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", SUCCESSOR, slow, f"s3://{BUCKET}/slept"],
         env=environment(),
@@ -166,6 +179,7 @@ def test_a_driver_that_slept_through_its_lease_changes_nothing(slow: Path, tmp_p
     )
     assert done.returncode == 0, done.stderr
     before = versions(at("slept"))
+    time.sleep(max(0.0, 4 - (time.monotonic() - slept)))
     first.send_signal(signal.SIGCONT)
     _, told = first.communicate(timeout=60)
     assert first.returncode == 3, told
