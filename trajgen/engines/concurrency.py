@@ -1,10 +1,10 @@
 """How many requests an engine is given at once.
 
 As many as it is set up for, and fewer once it says that they are too many. An endpoint says so
-with 429 or 503, vLLM by preempting requests: the KV cache is full, and what
-was computed of them is computed again. Then the limit falls by a quarter, and it rises one by one
-while all goes well: the additive increase and multiplicative decrease of TCP (RFC 5681). Many
-requests fail of one crowd, so until what was under way has ended, the limit falls no further.
+with 429 or 503, vLLM by preempting requests: the KV cache is full, and what was computed of them
+is computed again. Then the limit falls by a quarter, and it rises one by one while all goes well:
+the additive increase and multiplicative decrease of TCP (RFC 5681). Many requests fail of one
+crowd, so until what was under way has ended, the limit falls no further.
 
 Crash rule: nothing is kept; a fresh engine begins with the highest limit.
 """
