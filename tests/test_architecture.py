@@ -22,19 +22,19 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # Each layer may import the ones above it, and its own without going in circles.
 LAYERS = (
-    ("errors", "json_text", "ids", "firsts", "remembered", "records"),
+    ("errors", "json_text", "ids", "remembered", "records"),
     (
         *("loading", "loop", "deadline", "writes", "object_store", "objects", "durable", "lock"),
         *("lease", "scratch", "process", "config.*", "config"),
     ),
-    ("telemetry", "control_tokens", "weights"),
+    ("telemetry", "control_tokens", "weights", "rows_by_key", "firsts"),
     ("plain_yaml", "pipeline_file", "prompts", "merging", "models", "script"),
     ("pointers", "goals", "effects", "diff", "ledger", "shapes", "declared", "declared.*"),
     ("bounds",),
     ("schemas", "plan", "engines", "worlds", "importers", "faults", "filters.*", "filters"),
     ("sketches.*", "sketches"),
     ("engines.*", "importers.*", "domains", "seeds", "cast", "views", "worlds.*"),
-    ("contamination", "stage"),
+    ("contamination", "stage", "known"),
     ("scenario", "trajectories", "transitions", "judge", "rollout", "authored", "worker", "actors"),
     ("heartbeat", "sealed", "plan_file", "shards", "card", "run_record"),
     ("status", "verify", "set_aside", "run_folder", "origin"),
@@ -76,7 +76,7 @@ ROOMS = {
     "jinja2": {"prompts", "review/report"},
     "jsonschema_rs": {"schemas", "filters/tools"},
     "matplotlib": {"fidelity/plot", "review/run", "review/tables"},
-    "numpy": {"sketches"},
+    "numpy": {"firsts", "rows_by_key", "sketches"},
     "obstore": {"object_store"},
     "orjson": {"json_text"},
     "pandas": {"review/run", "review/tables"},

@@ -14,8 +14,9 @@ from unittest.mock import Mock
 import pytest
 
 from tests.crash.small_run import contents, plan, row, run_record
-from trajgen.collect import Collector, Known, Settled
+from trajgen.collect import Collector, Settled
 from trajgen.durable import sha256_of
+from trajgen.known import Known
 from trajgen.records import Message, Seed, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import read_rows, rejects_path, shard_path
@@ -270,6 +271,23 @@ def test_a_run_in_two_halves_is_the_run_in_one_byte_for_byte(tmp_path: Path) -> 
                 collector.folder.finish(3)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert len(rejects(tmp_path / "two")) == 3
+
+
+def test_a_copy_of_a_rejected_row_has_the_same_reason_after_a_resume(tmp_path: Path) -> None:
+    def ends() -> Iterator[tuple[Task, Settled]]:
+        for task in TASKS:
+            again = replace(task, index=1) if task.index == 6 else task
+            yield task, replace(played(again), row=(played(again).row or {}) | {"id": task.id})
+
+    for folder, halves in (("one", (14,)), ("two", (4, 14))):
+        for upto in halves:
+            with watching(tmp_path / folder) as collector:
+                for task, end in ends():
+                    if task.index < upto:
+                        collector.add(task, end)
+                commit_all(collector)
+        reasons = {id_: reason["code"] for id_, reason in rejects(tmp_path / folder).items()}
+        assert reasons["task-0001"] == reasons["task-0006"] == "copy_of_seed"
 
 
 def test_a_damaged_shard_comes_again_as_it_was(tmp_path: Path) -> None:

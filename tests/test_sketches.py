@@ -184,6 +184,33 @@ def test_what_was_added_at_once_is_what_was_added_one_by_one() -> None:
     assert None in found
 
 
+@pytest.mark.parametrize("at_least", [0.9, 0.98])
+def test_repeats_are_what_is_found_one_after_another(at_least: float) -> None:
+    draw = random.Random(8)
+    forms = [made(draw, draw.choice(SIZES)) for _ in range(60)]
+    for _ in range(240):
+        forms.append(made(draw, 0, draw.choice(forms)))
+    texts = [base64.b64encode(form).decode() for form in forms]
+    texts[::50] = [""] * 6
+    before, expected = Copies(at_least), list[int | None]()
+    for place, text in enumerate(texts):
+        expected.append(before.find(text))
+        before.add([text] if expected[-1] is None else [], place)
+    assert Copies(at_least).repeats(texts) == expected
+    assert 50 < len(texts) - expected.count(None) < 200
+    assert Copies(at_least).repeats(["", ""]) == [None, None]
+
+
+def test_many_are_found_as_each_is() -> None:
+    draw, copies = random.Random(9), Copies(0.98)
+    texts = [base64.b64encode(made(draw, draw.choice(SIZES))).decode() for _ in range(1500)]
+    for number in range(0, 1500, 100):
+        copies.add(texts[number : number + 100], number // 100)
+    asked = ["", *(base64.b64encode(made(draw, 0, base64.b64decode(t))).decode() for t in texts)]
+    assert copies.find_all(asked) == [copies.find(text) for text in asked]
+    assert Copies(0.98).find_all(asked[:2]) == [None, None]
+
+
 def test_a_sketch_is_the_same_in_every_process() -> None:
     program = (
         "from tests.playing import SEED_MESSAGES; from trajgen.sketches import sketch; "

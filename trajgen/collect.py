@@ -10,16 +10,15 @@ Crash rule: what waits here for its shard is lost with the driver and owed again
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
 from trajgen.config.stop import StopConfig
-from trajgen.firsts import Firsts
-from trajgen.records import Json, Reason, Seed, Task, Trajectory
+from trajgen.known import Known
+from trajgen.records import Json, Task, Trajectory
 from trajgen.run_folder import RunFolder
 from trajgen.shards import ShardInfo, ShardResult
-from trajgen.sketches import Copies, sketch
 from trajgen.thresholds import Passed, passed
 from trajgen.trajectories import judged
 
@@ -52,36 +51,11 @@ class Totals:
         self.reasons.update(info.reasons)
 
 
-class Known:
-    """Sketches of the seeds and of what is committed: what a new row may not repeat."""
-
-    def __init__(self, seeds: Sequence[Seed], at_least: float) -> None:
-        self.seeds, self.at_least = seeds, at_least
-        self._copies = Copies(at_least)
-        for index, seed in enumerate(seeds):
-            self._copies.add([sketch(seed.messages)], -1 - index)
-
-    def add(self, sketches: Sequence[str], shard: int) -> None:
-        """Remember the kept rows of a shard."""
-        self._copies.add(sketches, shard)
-
-    def reason(self, text: str, fresh: Copies, shard: int) -> Reason | None:
-        """Why a row of `shard` is no new one; `fresh` holds the rows before it there."""
-        found = self._copies.find(text)
-        if found is None:
-            found = shard if fresh.find(text) is not None else None
-        if found is None:
-            return None
-        if found < 0:
-            detail = f"nearly the same as {self.seeds[-1 - found].id}"
-            return Reason("copy_of_seed", None, detail)
-        return Reason("near_duplicate", None, f"nearly as in shard {found}")
-
-
 class Collector:
     """The driver's books: what is owed, what waits, what is committed.
 
-    Without `known` no near copies are looked for, without `stop` nothing is hopeless.
+    Without `known` no copies of seeds and no near copies are looked for, without `stop` nothing
+    is hopeless.
     """
 
     def __init__(
@@ -99,12 +73,11 @@ class Collector:
             shard_rows,
             target,
         )
-        self.known, self.stop = known, stop
+        self.known, self.stop = known or Known(), stop
         self.totals = Totals()
         self.next_shard = 0
-        self._committed: dict[int, ShardInfo] = {}  # counts alone: rows are in `known`, `_firsts`
+        self._committed: dict[int, ShardInfo] = {}  # counts alone: what its rows are is in `known`
         self._waiting: dict[int, dict[int, Settled]] = {}
-        self._firsts = Firsts()
         self._remember_committed()
         self._pass_committed()
 
@@ -162,8 +135,7 @@ class Collector:
         ends = [end for _, end in sorted(self._waiting[number].items())]
         result, fingerprints, sketches = self._result(number, ends)
         info = self.folder.commit(result, fingerprints, sketches)
-        self._committed[number] = info.counts()
-        self._remember_sketches(info)
+        self._remember(info)
         del self._waiting[number]
         self._pass_committed()
         return info
@@ -172,58 +144,33 @@ class Collector:
         return min(self.shard_rows, self.planned - shard * self.shard_rows)
 
     def _result(self, number: int, ends: list[Settled]) -> tuple[ShardResult, list[str], list[str]]:
-        kept: list[Row] = []
-        rejected: list[Row] = []
-        fingerprints: list[str] = []
-        sketches: list[str] = []
-        seen: set[str] = set()
-        fresh = Copies(self.known.at_least) if self.known else None
-        for end in ends:
-            if end.row is None:
-                continue
-            row = end.row if end.row["reasons"] else self._unless_known(number, end, seen)
-            if fresh is not None and not row["reasons"]:
-                row = self._unless_near(number, row, end.sketch, fresh)
-            if row["reasons"]:
-                rejected.append(row)
-            else:
-                kept.append(row)
-                fingerprints.append(end.fingerprint)
-                sketches += [end.sketch] if fresh is not None else []
+        rows = self._judged(number, [end for end in ends if end.row is not None])
+        kept = [(row, end) for row, end in rows if not row["reasons"]]
+        rejected = [row for row, _ in rows if row["reasons"]]
         dead = [end.death for end in ends if end.death is not None]
         first = number * self.shard_rows
-        return ShardResult(number, first, len(ends), kept, rejected, dead), fingerprints, sketches
+        result = ShardResult(number, first, len(ends), [row for row, _ in kept], rejected, dead)
+        sketches = [] if self.known.at_least is None else [end.sketch for _, end in kept]
+        return result, [end.fingerprint for _, end in kept], sketches
 
-    def _unless_known(self, number: int, end: Settled, seen: set[str]) -> Row:
-        """The row, rejected when an earlier one of the run says the same, or one of a later
-        shard that was committed before this one was damaged."""
-        row = end.row or {}
-        first = self._firsts.first(end.fingerprint, number)
-        if first == number and end.fingerprint not in seen:
-            seen.add(end.fingerprint)
-            return row
-        reason = Reason("exact_duplicate", None, f"as in shard {first}")
-        return judged(Trajectory.parse(row), [reason]).row()
+    def _judged(self, number: int, ends: list[Settled]) -> list[tuple[Row, Settled]]:
+        """The rows of a shard, those rejected too that repeat what is kept."""
+        rows = [end.row or {} for end in ends]
+        good = [place for place, row in enumerate(rows) if not row["reasons"]]
+        marks = [(ends[place].fingerprint, ends[place].sketch) for place in good]
+        for place, reason in zip(good, self.known.reasons(marks, number), strict=True):
+            if reason is not None:
+                rows[place] = judged(Trajectory.parse(rows[place]), [reason]).row()
+        return list(zip(rows, ends, strict=True))
 
-    def _unless_near(self, number: int, row: Row, text: str, fresh: Copies) -> Row:
-        """The row, rejected when it nearly repeats a seed, a committed row or one before it."""
-        reason = self.known.reason(text, fresh, number) if self.known else None
-        if reason is None:
-            fresh.add([text], number)
-            return row
-        return judged(Trajectory.parse(row), [reason]).row()
-
-    def _remember_sketches(self, info: ShardInfo) -> None:
-        if self.known is not None:
-            self.known.add(info.sketches, info.number)
+    def _remember(self, info: ShardInfo) -> None:
+        self._committed[info.number] = info.counts()
+        self.known.add(info.fingerprints, info.sketches, info.number)
 
     def _remember_committed(self) -> None:
         with closing(self.folder.each_committed()) as committed:
             for info in committed:
-                self._committed[info.number] = info.counts()
-                self._remember_sketches(info)
-                for fingerprint in info.fingerprints:
-                    self._firsts.first(fingerprint, info.number)
+                self._remember(info)
 
     def _pass_committed(self) -> None:
         while not self.finished and self.next_shard in self._committed:

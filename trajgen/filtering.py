@@ -14,11 +14,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from trajgen import filters
-from trajgen.corpora import rows
+from trajgen.corpora import Row, rows
 from trajgen.durable import TEMPORARY, disk_errors, sync_folder
 from trajgen.filters.corpus import fingerprint
 from trajgen.importers.corpus.problem import Problem
@@ -28,6 +29,7 @@ from trajgen.sketches import Copies, sketch
 Result = tuple[Trajectory | None, str, list[Reason]]
 DEFAULT = ("default",)
 NEAR = 0.98  # in common, as in a pipeline
+BATCH = 64  # rows that are read before the copies among them are looked for
 
 
 def filter_source(
@@ -45,30 +47,52 @@ def filter_source(
     are gone.
     """
     filters.select(tuple(names))  # an unknown filter is an error before any row is read
-    first_with: dict[bytes, str] = {}
-    near, ids = Copies(NEAR), list[str]()
-    for id_, row in rows(source, domain):
-        if isinstance(row, Problem):
-            yield None, id_, [Reason(row.code, row.at, str(row))]
-            continue
-        trajectory, own = row
-        reasons = filters.check(trajectory, own, names)
-        mark = bytes.fromhex(fingerprint(trajectory.messages))[:16]
-        first = first_with.get(mark)
-        if first is None:
-            first_with[mark] = id_
-        else:
-            reasons.append(Reason("exact_duplicate", None, f"says and calls the same as {first}"))
-        if not reasons:
-            text = sketch(trajectory.messages)
-            other = near.find(text)
-            if other is None:
-                near.add([text], len(ids))
-                ids.append(id_)
+    copies = _Copies()
+    read = rows(source, domain)
+    while batch := [_checked(row, names) for row in islice(read, BATCH)]:
+        copies.judge(batch)
+        yield from batch
+
+
+def _checked(row: Row, names: Sequence[str]) -> Result:
+    """What the filters say of a row that is seen alone."""
+    id_, found = row
+    if isinstance(found, Problem):
+        return None, id_, [Reason(found.code, found.at, str(found))]
+    trajectory, own = found
+    return trajectory, id_, filters.check(trajectory, own, names)
+
+
+class _Copies:
+    """The rows that were read, and the near copies among them."""
+
+    def __init__(self) -> None:
+        self._first_with: dict[bytes, str] = {}
+        self._near, self._ids = Copies(NEAR), list[str]()
+
+    def judge(self, batch: Sequence[Result]) -> None:
+        """Give each row that repeats an earlier one its reason."""
+        for trajectory, id_, reasons in batch:
+            if trajectory is not None:
+                mark = bytes.fromhex(fingerprint(trajectory.messages))[:16]
+                if mark in self._first_with:
+                    what = f"says and calls the same as {self._first_with[mark]}"
+                    reasons.append(Reason("exact_duplicate", None, what))
+                self._first_with.setdefault(mark, id_)
+        self._judge_near([(sketch(t.messages), i, r) for t, i, r in batch if t and not r])
+
+    def _judge_near(self, good: Sequence[tuple[str, str, list[Reason]]]) -> None:
+        found = self._near.find_all([text for text, *_ in good])
+        fresh = [text if of is None else "" for (text, *_), of in zip(good, found, strict=True)]
+        again = self._near.repeats(fresh)
+        for (text, id_, reasons), before, here in zip(good, found, again, strict=True):
+            if before is None and here is None:
+                self._near.add([text], len(self._ids))
+                self._ids.append(id_)
             else:
-                what = f"says and calls nearly the same as {ids[other]}"
+                other = self._ids[before] if before is not None else good[here or 0][1]
+                what = f"says and calls nearly the same as {other}"
                 reasons.append(Reason("near_duplicate", None, what))
-        yield trajectory, id_, reasons
 
 
 def filter_to(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from trajgen import __version__, filters
 from trajgen.cluster import Hire, check, n_workers, open_cluster
-from trajgen.collect import Collector, Known
+from trajgen.collect import Collector
 from trajgen.config import Pipeline
 from trajgen.contamination import NO_BENCHMARKS, Benchmarks, load_benchmarks
 from trajgen.control_tokens import token_in
@@ -30,6 +30,7 @@ from trajgen.fidelity.source import parse_world
 from trajgen.giving_up import gave_up
 from trajgen.heartbeat import beating
 from trajgen.ids import digest
+from trajgen.known import Known
 from trajgen.loading import find
 from trajgen.loop import run_to_end
 from trajgen.objects import place_of
@@ -104,10 +105,9 @@ class Loaded:
             self.pipeline, self.seeds, self.prompts, self.run_id, self.in_flight, self.benchmarks
         )
 
-    def known(self) -> Known | None:
-        """What rows may not nearly repeat; None where the pipeline does not ask."""
-        at_least = self.pipeline.near_duplicate
-        return None if at_least is None else Known(self.seeds.seeds, at_least)
+    def known(self) -> Known:
+        """What rows may not repeat, before any is committed."""
+        return Known(self.seeds.seeds, self.pipeline.near_duplicate)
 
     def record(self) -> dict[str, Json]:
         """What `run.json` holds."""

@@ -1,10 +1,10 @@
-"""Folders for what is needed only while a process lives: named by its pid, locked by it.
+"""Folders and files for what is needed only while a process lives.
 
-They lie in the machine's temporary folder, or on the disk of what they become; nobody else may
-enter them.
+A folder is named by the process's pid and locked by it; it lies in the machine's temporary
+folder, or on the disk of what it becomes, and nobody else may enter it. A file has no name.
 
 Crash rule: a killed process leaves its folders. The next one to make any finds them unlocked
-and removes them.
+and removes them. Its files without a name are gone with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,6 +60,32 @@ def discard() -> None:
         if path.suffix != _LOCK:
             shutil.rmtree(path, ignore_errors=True)
             _lock_of(path).unlink(missing_ok=True)
+
+
+class ScratchFile:
+    """Bytes that are too many for memory, in a file that has no name.
+
+    Raises CommitError when the disk of the temporary folder fails.
+    """
+
+    def __init__(self) -> None:
+        self._named = _place(None) / "scratch"  # in errors alone
+        with disk_errors(self._named):
+            file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with its owner
+        weakref.finalize(self, file.close)
+        self._file = file.fileno()
+
+    def append(self, data: bytes) -> None:
+        """Write `data` at the end."""
+        left = memoryview(data)
+        with disk_errors(self._named):
+            while left:
+                left = left[os.write(self._file, left) :]
+
+    def read(self, start: int, size: int) -> bytes:
+        """`size` bytes from `start` on, fewer where the file ends before."""
+        with disk_errors(self._named):
+            return os.pread(self._file, size, start)
 
 
 def _is_ours(mark: Path) -> bool:

@@ -7,13 +7,14 @@ footers and the plan. A running run may be verified; files that it writes are no
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 from trajgen.durable import TEMPORARY, sha256_of
 from trajgen.errors import CommitError, InputError, MachineError
-from trajgen.firsts import Firsts
+from trajgen.firsts import distinct, mark
 from trajgen.objects import Place
 from trajgen.plan_file import Slot, plan_path, plan_slots, plan_tasks
 from trajgen.run_record import (
@@ -137,16 +138,16 @@ def _plan(folder: Place, run: dict[str, Any]) -> Iterator[Problem]:
     if sealed_sha256(plan_path(folder)) is None:
         yield _problem("plan.parquet", "is missing, damaged or cut off")
         return
-    ids = Firsts()
+    ids = array("Q")
     index = -1
     for index, task in enumerate(plan_tasks(folder)):
-        ids.first(task.id, index)
+        ids.append(mark(task.id))
         if task.index != index:
             yield _problem("plan.parquet", f"task {task.id} is out of order")
             return
     if index + 1 != run["planned"]:
         yield _problem("plan.parquet", f"holds {index + 1} tasks instead of {run['planned']}")
-    if len(ids) != index + 1:
+    if distinct(ids) != len(ids):
         yield _problem("plan.parquet", "holds a task twice")
 
 

@@ -21,8 +21,9 @@ from typing import Any
 
 from crash.small_run import plan, row, run_record
 from trajgen.cast import Usage
-from trajgen.collect import Collector, Known
+from trajgen.collect import Collector
 from trajgen.dispatch import Dispatch
+from trajgen.known import Known
 from trajgen.records import Task
 from trajgen.run_folder import RunFolder
 from trajgen.sketches.sketch import BUCKETS
