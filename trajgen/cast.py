@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trajgen.config import Pipeline, RoleConfig
-from trajgen.control_tokens import find_control_token, token_in
+from trajgen.control_tokens import find_control_token, is_marked, token_in
 from trajgen.engines import Completion, Engine, Request, Role
 from trajgen.errors import RequestError
 from trajgen.ids import sampling_seed
@@ -145,6 +145,8 @@ def _judge(
 def _forged(answer: dict[str, Json], text: str, role: Role) -> list[Reason]:
     """Both may come into a prompt: of a key said twice only `text` holds the first value, and
     what is escaped in it only `answer` holds plainly."""
+    if "\\" not in text and not is_marked(text):
+        return []
     token = token_in(answer) or find_control_token(text)
     return [Reason("control_tokens", None, f"{role}: {token!r}")] if token else []
 

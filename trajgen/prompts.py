@@ -17,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from trajgen.control_tokens import find_control_token
 from trajgen.errors import InputError, PromptTooLong
 from trajgen.ids import digest
+from trajgen.json_text import compact
 from trajgen.loading import plain_file, shipped
 from trajgen.records import Json
 
@@ -69,7 +70,7 @@ class Prompts:
     def _plain(self, name: str, context: Mapping[str, Json]) -> str:
         """`context` as JSON: what is no data raises; objects stay outside."""
         try:
-            return json.dumps(context)
+            return compact(context)
         except _FAILURES as error:
             raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
 

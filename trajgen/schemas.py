@@ -244,9 +244,10 @@ def parse_json(text: str) -> Json:
         )
     except RecursionError as error:
         raise ValueError("nests too deep") from error
-    if depth(value) > MAX_ANSWER_DEPTH:
+    if text.count("{") + text.count("[") >= MAX_ANSWER_DEPTH and depth(value) > MAX_ANSWER_DEPTH:
         raise ValueError(f"nests deeper than {MAX_ANSWER_DEPTH}")
-    canonical(value).encode("utf-8")
+    if "\\u" in text or not text.isascii():  # else there is no half of a surrogate pair
+        canonical(value).encode("utf-8")
     return value
 
 

@@ -59,8 +59,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a task: a row with its fingerprint and sketch, or the error that
-    stopped it.
+    """What became of a task: a row, or the error that stopped it; fingerprint and sketch are
+    those of a row that nothing is against.
 
     request: it cannot run; timeout: try again; engine: the engine died; hang: it
     answered nobody in time, and is taken for dead; input: the job is
@@ -201,8 +201,10 @@ class Worker:
         one_call = self.job.pipeline.rollout.mode == "one_call"
         played = author(self._stage, task) if one_call else Rollout(self._stage, task).play()
         trajectory = await played
-        wanted = self.job.pipeline.near_duplicate is not None and not trajectory.reasons
-        mark = sketch(trajectory.messages) if wanted else ""
+        if trajectory.reasons:
+            return Outcome(task.id, trajectory.row())
+        near = self.job.pipeline.near_duplicate is not None
+        mark = sketch(trajectory.messages) if near else ""
         return Outcome(task.id, trajectory.row(), fingerprint(trajectory.messages), mark)
 
 

@@ -21,11 +21,17 @@ def fingerprint(messages: Sequence[Any]) -> str:
     return digest([_content(m) for m in messages if role_of(m) != "system"])
 
 
+def _length(messages: Sequence[Any]) -> int:
+    return sum(role_of(m) != "system" for m in messages)
+
+
 _seed_print = Remembered(fingerprint, 4096)  # a seed's messages, which all its tasks share
 
 
 def copy_of_seed(trajectory: Trajectory, seed: Seed) -> Reason | None:
     """The reason against a trajectory that is its seed over again, or None."""
+    if _length(trajectory.messages) != _length(seed.messages):
+        return None
     if fingerprint(trajectory.messages) != _seed_print(seed.messages):
         return None
     return Reason("copy_of_seed", None, f"says and calls the same as {seed.id}")
