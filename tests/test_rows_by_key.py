@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from itertools import pairwise
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from trajgen import rows_by_key
+from trajgen.errors import CommitError
 from trajgen.rows_by_key import RowsByKey
+from trajgen.scratch import ScratchFile
 
 KEYS = (0, 1, 7, 2**31, 2**32 - 2, 2**32 - 1)
 
@@ -61,6 +64,18 @@ def test_a_key_that_all_rows_have() -> None:
     for start in range(0, 1000, 50):
         index.add(np.full(50, 9, np.uint64), np.arange(start, start + 50))
     assert found(index, [9, 8, 9]) == [list(range(1000)), [], list(range(1000))]
+
+
+def test_a_full_disk_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_by_key, "IN_MEMORY", 16)
+    index = RowsByKey()
+    index.add(np.arange(30), np.arange(30))
+    assert found(index, [3]) == [[3]]
+    with monkeypatch.context() as patched:
+        patched.setattr(ScratchFile, "append", Mock(side_effect=CommitError("full", "here")))
+        with pytest.raises(CommitError, match="full"):
+            index.add(np.arange(30), np.arange(30, 60))
+    assert found(index, [3]) == [[3, 33]]
 
 
 def test_nothing_is_found_in_nothing() -> None:

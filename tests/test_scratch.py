@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from tests.small_pipeline import environment
 from trajgen.errors import CommitError
-from trajgen.scratch import PREFIX, discard, scratch, sweep
+from trajgen.scratch import PREFIX, ScratchFile, discard, scratch, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +109,24 @@ def test_no_room_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CommitError, match="bytes are free"), scratch(tmp_path / "file"):
         pass
+
+
+def test_a_file_without_a_name_holds_what_is_appended(tmp_path: Path) -> None:
+    file = ScratchFile()
+    assert file.read(0, 10) == b""
+    for part in (b"abc", b"", b"defg"):
+        file.append(part)
+    assert (file.read(0, 100), file.read(2, 3), file.read(7, 1)) == (b"abcdefg", b"cde", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ScratchFile()
+    written = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda number, data: written(number, data[:2]))
+        file.append(b"abcdefg")  # in parts, as a disk may take it
+        patched.setattr(os, "write", Mock(side_effect=OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(CommitError, match="bytes are free"):
+            file.append(b"more")
+    assert file.read(0, 100) == b"abcdefg"

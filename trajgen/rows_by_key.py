@@ -56,13 +56,13 @@ class RowsByKey:
 
         if not self._new:
             return
-        new: list[_Part] = [_Array(np.sort(np.concatenate(self._new)))]
+        new = _Array(np.sort(np.concatenate(self._new)))
+        pairs, kept = len(new), len(self._parts)
+        while kept and len(self._parts[kept - 1]) < RATIO * pairs:
+            kept -= 1
+            pairs += len(self._parts[kept])
+        self._parts[kept:] = [_merged([*self._parts[kept:], new], pairs)]
         self._new = []
-        pairs = len(new[0])
-        while self._parts and len(self._parts[-1]) < RATIO * pairs:
-            new.append(self._parts.pop())
-            pairs += len(new[-1])
-        self._parts.append(new[0] if len(new) == 1 else _merged(new, pairs))
 
 
 class _Part(Protocol):
@@ -111,6 +111,8 @@ class _Filed:
 def _merged(parts: Sequence[_Part], pairs: int) -> _Part:
     import numpy as np
 
+    if len(parts) == 1:
+        return parts[0]
     pieces = _pieces(parts)
     return _Array(np.concatenate(list(pieces))) if pairs <= IN_MEMORY else _Filed(pieces)
 
