@@ -11,10 +11,9 @@ Crash rule: sketches depend on the messages alone. They are kept in the shards' 
 
 from __future__ import annotations
 
-import base64
 import re
-import struct
 import zlib
+from binascii import b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -26,7 +25,6 @@ BUCKETS = 128
 CALL_WEIGHT = 4  # pairs that a whole call counts as
 _WORD = re.compile(r"[^\W_]++(?:[-_'./#:@][^\W_]++)*+|[#$€£]")
 _PLAIN_WORD = re.compile(r"[a-z0-9]++(?:[-_'./#:@][a-z0-9]++)*+|[#$]")  # the same, of folded ASCII
-_FORM = struct.Struct(f"<H{BUCKETS}B")
 _MIX = 0x9E3779B97F4A7C15
 
 
@@ -40,9 +38,9 @@ def sketch(messages: Sequence[Any]) -> str:
     pairs = (pairs ^ (pairs >> np.uint64(32))) * np.uint64(_MIX)
     where, what = pairs >> np.uint64(57), (pairs >> np.uint64(16)) & np.uint64(0xFF)
     sums = np.bincount(where.astype(np.int64), what.astype(np.float64), BUCKETS)
-    kept = (sums.astype(np.int64) & 0xFF).tolist()
-    data = _FORM.pack(min(len(pairs), 0xFFFF), *kept)
-    return base64.b64encode(data).decode("ascii")
+    kept = sums.astype(np.int64).astype(np.uint8)  # their lowest bytes
+    data = min(len(pairs), 0xFFFF).to_bytes(2, "little") + kept.tobytes()
+    return b2a_base64(data, newline=False).decode("ascii")
 
 
 def words_of(messages: Sequence[Any]) -> tuple[list[str], list[str]]:
