@@ -31,7 +31,7 @@ def found(index: RowsByKey, keys: list[int]) -> list[list[int]]:
 def _in_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param:
         for name, value in {
-            "BLOCK": 4, "IN_MEMORY": 16, "WINDOW": 12, "NEAR": 1, "MOST": 5
+            "BLOCK": 4, "IN_MEMORY": 16, "WINDOW": 12, "MOST": 5
         }.items():  # fmt: skip
             monkeypatch.setattr(rows_by_key, name, value)
 

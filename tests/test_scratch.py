@@ -113,10 +113,11 @@ def test_no_room_is_told(tmp_path: Path) -> None:
 
 def test_a_file_without_a_name_holds_what_is_appended(tmp_path: Path) -> None:
     file = ScratchFile()
-    assert file.read(0, 10) == b""
+    assert file.read([(0, 10)]) == file.read([]) == b""
     for part in (b"abc", b"", b"defg"):
         file.append(part)
-    assert (file.read(0, 100), file.read(2, 3), file.read(7, 1)) == (b"abcdefg", b"cde", b"")
+    assert file.read([(0, 100)]) == b"abcdefg"
+    assert file.read([(5, 100), (7, 1), (2, 3), (0, 1)]) == b"fgcdea"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,4 +130,4 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         patched.setattr(os, "write", Mock(side_effect=OSError(errno.ENOSPC, "No space left")))
         with pytest.raises(CommitError, match="bytes are free"):
             file.append(b"more")
-    assert file.read(0, 100) == b"abcdefg"
+    assert file.read([(0, 100)]) == b"abcdefg"

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conversations import GOOD
 from tests.playing import SEED_MESSAGES
 from trajgen.seeds import load_seeds
 from trajgen.sketches import RECENT, Copies, sketch
+from trajgen.sketches.bands import Bands
 
 OURS = ("seeds/household", "seeds/chemistry_lab", "seeds/retail_support")
 SEEDS = load_seeds(OURS).seeds
@@ -209,6 +211,22 @@ def test_many_are_found_as_each_is() -> None:
     asked = ["", *(base64.b64encode(made(draw, 0, base64.b64decode(t))).decode() for t in texts)]
     assert copies.find_all(asked) == [copies.find(text) for text in asked]
     assert Copies(0.98).find_all(asked[:2]) == [None, None]
+
+
+def test_different_bands_have_different_keys() -> None:
+    sums = np.random.default_rng(1).integers(1, 256, (20_000, 128), np.uint8)
+    for count in (9, 16):
+        keys, rows = Bands(128, count).keys(sums, np.arange(len(sums)))
+        assert len(keys) == len(rows) == count * len(sums)
+        chance = len(keys) ** 2 / 2**33
+        assert len(np.unique(keys)) > len(keys) - 2 * chance - 10
+
+
+def test_an_empty_band_has_no_key() -> None:
+    sums = np.zeros((3, 128), np.uint8)
+    sums[1, 0] = sums[1, 127] = sums[2, 20] = 1
+    _, rows = Bands(128, 9).keys(sums, np.array([7, 8, 9]))
+    assert rows.tolist() == [8, 8, 9]
 
 
 def test_a_sketch_is_the_same_in_every_process() -> None:

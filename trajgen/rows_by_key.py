@@ -2,7 +2,7 @@
 
 Pairs of a key and a row are sorted into parts, each at least four times the next, so that there
 are few; a new part is merged into those before it that are not. The large ones are in files,
-and of these only every 512th pair is in memory.
+and of these only every 512th pair and a few bits for each are in memory.
 
 Crash rule: nothing outlives the process. What is found depends on what was added alone.
 """
@@ -10,7 +10,6 @@ Crash rule: nothing outlives the process. What is found depends on what was adde
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Protocol
 
 from trajgen.scratch import ScratchFile
@@ -19,7 +18,7 @@ RATIO = 4  # a part to the next one, at least
 IN_MEMORY = 1 << 17  # pairs of the largest part that is in memory: 1 MB
 BLOCK = 512  # pairs: 4 kB
 WINDOW = 256 * BLOCK  # pairs that are read at a time
-NEAR = 64  # blocks that are read although nobody asks for them, rather than to read twice
+BITS = 4  # to 8 for each pair in a file: 1 in 5 to 8 of other keys is looked for in vain
 MOST = 1 << 16  # pairs that are found at a time
 _ROW = 0xFFFFFFFF
 
@@ -75,8 +74,17 @@ class _Part(Protocol):
     def blocks(self, start: int, end: int) -> Any:
         """The pairs of the blocks from `start` up to `end`."""
 
+    def may_hold(self, pairs: Any) -> Any:
+        """Whether each key may be here."""
+
+    def around(self, first: Any, last: Any) -> Iterator[tuple[int, int, Any]]:
+        """All pairs between each `first` and its `last`, and more, in pieces that are in order:
+        for which of them, from one up to another, a piece is, and the piece."""
+
 
 class _Array:
+    """A small part, in memory."""
+
     def __init__(self, pairs: Any) -> None:
         self._pairs, self.firsts = pairs, pairs[::BLOCK]
 
@@ -86,26 +94,84 @@ class _Array:
     def blocks(self, start: int, end: int) -> Any:
         return self._pairs[start * BLOCK : end * BLOCK]
 
+    def may_hold(self, pairs: Any) -> Any:
+        import numpy as np
+
+        return np.ones(len(pairs), np.bool_)
+
+    def around(self, first: Any, last: Any) -> Iterator[tuple[int, int, Any]]:
+        yield 0, len(first), self._pairs
+
 
 class _Filed:
-    def __init__(self, pieces: Iterator[Any]) -> None:
+    """A large part, in a file. In memory is which beginnings its keys have, a bit for each that
+    is possible."""
+
+    def __init__(self, pieces: Iterator[Any], pairs: int) -> None:
         import numpy as np
 
         self._file, self._len, firsts = ScratchFile(), 0, list[Any]()
+        self._shift = np.uint64(64 - (BITS * pairs).bit_length())
+        self._bits = np.zeros((1 << 64 - int(self._shift)) // 8, np.uint8)
         for piece in pieces:
             firsts.append(piece[-self._len % BLOCK :: BLOCK].copy())
             self._file.append(piece.tobytes())
+            np.bitwise_or.at(self._bits, *self._place(piece))
             self._len += len(piece)
         self.firsts = np.concatenate(firsts)
 
     def __len__(self) -> int:
         return self._len
 
+    def _place(self, pairs: Any) -> tuple[Any, Any]:
+        """The byte and the bit of each key."""
+        import numpy as np
+
+        bits = (pairs >> self._shift).astype(np.int64)
+        return bits >> 3, np.left_shift(1, bits & 7).astype(np.uint8)
+
     def blocks(self, start: int, end: int) -> Any:
+        return self._read([(start, end)])
+
+    def may_hold(self, pairs: Any) -> Any:
+        byte, bit = self._place(pairs)
+        return self._bits.take(byte) & bit != 0
+
+    def around(self, first: Any, last: Any) -> Iterator[tuple[int, int, Any]]:
+        import numpy as np
+
+        start = np.maximum(np.searchsorted(self.firsts, first) - 1, 0)
+        end = np.searchsorted(self.firsts, last, side="right")
+        for runs in _windows(start, end):
+            left = int(np.searchsorted(end, runs[0][0], side="right"))
+            right = int(np.searchsorted(start, runs[-1][1]))
+            yield left, right, self._read(runs)
+
+    def _read(self, runs: Sequence[tuple[int, int]]) -> Any:
         import numpy as np
 
         size = 8 * BLOCK
-        return np.frombuffer(self._file.read(start * size, (end - start) * size), np.uint64)
+        data = self._file.read((start * size, (end - start) * size) for start, end in runs)
+        return np.frombuffer(data, np.uint64)
+
+
+def _windows(start: Any, end: Any) -> Iterator[list[tuple[int, int]]]:
+    """The blocks of ranges that are in order, each block once, as runs of neighbours: about as
+    many at a time as are to be read."""
+    import numpy as np
+
+    most = WINDOW // BLOCK
+    cuts = np.flatnonzero(start[1:] > end[:-1]) + 1
+    window, size = list[tuple[int, int]](), 0
+    for low, high in zip(start[[0, *cuts]].tolist(), end[[*(cuts - 1), -1]].tolist(), strict=True):
+        for at in range(low, high, most):
+            window.append((at, min(at + most, high)))
+            size += window[-1][1] - at
+            if size >= most:
+                yield window
+                window, size = [], 0
+    if window:
+        yield window
 
 
 def _merged(parts: Sequence[_Part], pairs: int) -> _Part:
@@ -114,7 +180,7 @@ def _merged(parts: Sequence[_Part], pairs: int) -> _Part:
     if len(parts) == 1:
         return parts[0]
     pieces = _pieces(parts)
-    return _Array(np.concatenate(list(pieces))) if pairs <= IN_MEMORY else _Filed(pieces)
+    return _Array(np.concatenate(list(pieces))) if pairs <= IN_MEMORY else _Filed(pieces, pairs)
 
 
 def _pieces(parts: Sequence[_Part]) -> Iterator[Any]:
@@ -141,30 +207,16 @@ def _found(part: _Part, first: Any) -> Iterator[tuple[Any, Any]]:
     """(places in `first`, pairs of that key); `first` has the keys in the upper half, in order."""
     import numpy as np
 
+    asked = np.flatnonzero(part.may_hold(first))
+    if not len(asked):
+        return
+    first = first[asked]
     last = first | np.uint64(_ROW)
-    start = np.maximum(np.searchsorted(part.firsts, first) - 1, 0)
-    end = np.searchsorted(part.firsts, last, side="right")  # of the blocks that may hold them
-    asked = np.flatnonzero(start < end)
-    start, end = start[asked], end[asked]
-    for low, high in _spans(start, end):
-        for at in range(int(start[low]), int(end[high - 1]), WINDOW // BLOCK):
-            pairs = part.blocks(at, min(int(end[high - 1]), at + WINDOW // BLOCK))
-            left = low + int(np.searchsorted(end[low:high], at, side="right"))
-            right = low + int(np.searchsorted(start[low:high], at + WINDOW // BLOCK))
-            among = asked[left:right]
-            starts = np.searchsorted(pairs, first[among])
-            counts = np.searchsorted(pairs, last[among], side="right") - starts
-            for which, where in _each(starts, counts):
-                yield among[which], pairs[where]
-
-
-def _spans(start: Any, end: Any) -> Iterator[tuple[int, int]]:
-    """Ranges of what is asked whose blocks lie so near that they are read in one go."""
-    import numpy as np
-
-    cuts = np.flatnonzero(start[1:] > end[:-1] + NEAR) + 1
-    bounds = [0, *cuts.tolist(), len(start)] if len(start) else []
-    yield from pairwise(bounds)
+    for left, right, pairs in part.around(first, last):
+        starts = np.searchsorted(pairs, first[left:right])
+        counts = np.searchsorted(pairs, last[left:right], side="right") - starts
+        for which, where in _each(starts, counts):
+            yield asked[left + which], pairs[where]
 
 
 def _each(starts: Any, counts: Any) -> Iterator[tuple[Any, Any]]:

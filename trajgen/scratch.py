@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,10 +82,11 @@ class ScratchFile:
             while left:
                 left = left[os.write(self._file, left) :]
 
-    def read(self, start: int, size: int) -> bytes:
-        """`size` bytes from `start` on, fewer where the file ends before."""
+    def read(self, spans: Iterable[tuple[int, int]]) -> bytes:
+        """The bytes of `spans`, each a start and a size, one after the other; none are where the
+        file has ended."""
         with disk_errors(self._named):
-            return os.pread(self._file, size, start)
+            return b"".join([os.pread(self._file, size, start) for start, size in spans])
 
 
 def _is_ours(mark: Path) -> bool:

@@ -5,6 +5,7 @@ Crash rule: keys depend on the sums alone.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any
 
 _MIX = 0x9E3779B97F4A7C15
@@ -18,8 +19,7 @@ class Bands:
 
         self.np = np
         self._starts = np.array([band * buckets // bands for band in range(bands)])
-        factors = [(2 * n + 1) * _MIX**2 % 2**64 | 1 for n in range(1, buckets + 1)]
-        self._factors = np.array(factors, np.uint64)
+        self._factors = np.array([_factor(n) for n in range(buckets)], np.uint64)
 
     def keys(self, sums: Any, rows: Any) -> tuple[Any, Any]:
         """The 32-bit keys of all bands that are not empty, and whose of `rows` each is.
@@ -31,3 +31,8 @@ class Bands:
         mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(_MIX)
         filled = np.logical_or.reduceat(sums != 0, self._starts, axis=1)
         return (mixed >> np.uint64(32))[filled], rows.take(np.nonzero(filled)[0])
+
+
+def _factor(bucket: int) -> int:
+    """An odd number, of no simple relation to those of other buckets."""
+    return int.from_bytes(blake2b(bytes([bucket]), digest_size=8).digest()) | 1

@@ -152,8 +152,8 @@ class Copies:
         places = np.flatnonzero(maybe & (rows < first.take(ones)))
         if not len(places) or self._sums is None:
             return places
-        data = (self._sums.read(row * BUCKETS, BUCKETS) for row in rows[places].tolist())
-        sums = np.frombuffer(b"".join(data), np.uint8).reshape(-1, BUCKETS)
+        data = self._sums.read((row * BUCKETS, BUCKETS) for row in rows[places].tolist())
+        sums = np.frombuffer(data, np.uint8).reshape(-1, BUCKETS)
         sizes = np.frombuffer(self._sizes, np.uint16).take(rows[places])
         return places[self._near(asked, ones[places], sums, sizes)]
 
