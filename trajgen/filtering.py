@@ -79,7 +79,9 @@ class _Copies:
                     what = f"says and calls the same as {self._first_with[mark]}"
                     reasons.append(Reason("exact_duplicate", None, what))
                 self._first_with.setdefault(mark, id_)
-        self._judge_near([(sketch(t.messages), i, r) for t, i, r in batch if t and not r])
+        self._judge_near(
+            [(sketch(t.messages), i, r) for t, i, r in batch if t is not None and not r]
+        )
 
     def _judge_near(self, good: Sequence[tuple[str, str, list[Reason]]]) -> None:
         found = self._near.find_all([text for text, *_ in good])
