@@ -26,7 +26,7 @@ class Firsts:
         self._by_mark = RowsByKey()
 
     def add(self, texts: Iterable[str], number: int) -> None:
-        """Remember that `texts` came with `number`, below 2**31 and no less than before."""
+        """Remember that `texts` came with `number`, below 2**31."""
         import numpy as np
 
         row = len(self._marks)

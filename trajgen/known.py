@@ -41,13 +41,9 @@ class Known:
     def reasons(self, marks: Sequence[Mark], shard: int) -> list[Reason | None]:
         """For each row of a shard, in its order, why it is no new one, or None."""
         firsts = self._firsts.find([fingerprint for fingerprint, _ in marks])
-        nears = self._near([sketch_ for _, sketch_ in marks])
-        repeats = self._repeats(
-            [
-                "" if first is not None or near else sketch_
-                for (_, sketch_), first, near in zip(marks, firsts, nears, strict=True)
-            ]
-        )
+        left = [_unless(first, mark) for first, (_, mark) in zip(firsts, marks, strict=True)]
+        nears = self._near(left)
+        repeats = self._repeats([_unless(n, mark) for n, mark in zip(nears, left, strict=True)])
         seen: set[str] = set()
         reasons: list[Reason | None] = []
         for place, (fingerprint, _) in enumerate(marks):
@@ -80,6 +76,11 @@ class Known:
         if found < 0:
             return _copy("copy_of_seed", f"nearly the same as {self.seeds[-1 - found].id}")
         return _near_in(found)
+
+
+def _unless(found: object, sketch_: str) -> str:
+    """`sketch_`, left empty where it is known already what the row repeats."""
+    return sketch_ if found is None else ""
 
 
 def _near_in(shard: int) -> Reason:
