@@ -50,7 +50,7 @@ def held():
     }
 
 def settled(over):
-    end = time.monotonic() + 45  # Ray closes some connections a little later
+    end = time.monotonic() + 10  # Ray closes some connections a little later
     while (now := held())["over"] > over and time.monotonic() < end:
         time.sleep(0.2)
     return now
