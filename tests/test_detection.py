@@ -13,7 +13,7 @@ from benchmarks.detection.report import BARS, FORMS, measured, passed, table
 from benchmarks.detection.sources import FOLDERS, Clean, clean, names
 from benchmarks.detection.typical import typical
 from trajgen import filters
-from trajgen.filters.exchanges import exchanges
+from trajgen.filters.reading import exchanges
 from trajgen.ids import stream
 
 pytestmark = pytest.mark.slow  # whole corpora, broken in every way

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trajgen.errors import InputError
-from trajgen.filters.exchanges import exchanges
-from trajgen.filters.structure import role_of, text_of
+from trajgen.filters.reading import exchanges, role_of, text_of
 from trajgen.ids import digest
 from trajgen.importers import import_source, is_source
 from trajgen.importers.corpus.openai import normalised

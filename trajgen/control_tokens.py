@@ -48,17 +48,23 @@ def token_in(value: Json) -> str | None:
     if isinstance(value, str):
         return find_control_token(value)
     whole = compact(value)
-    if not _holds(whole, _MARKS_IN_JSON) and not _odd(whole):
+    if not is_marked_json(whole):
         return None
     return next(filter(None, map(find_control_token, _strings(value))), None)
 
 
 def is_marked(text: str) -> bool:
     """Whether `text` may hold a control token; costs microseconds where it does not."""
-    return _holds(text, _MARKS) or _odd(text)
+    return holds(text, _MARKS) or _odd(text)
 
 
-def _holds(text: str, marks: Sequence[str]) -> bool:
+def is_marked_json(text: str) -> bool:
+    """The same of a value that was written as JSON `text`."""
+    return holds(text, _MARKS_IN_JSON) or _odd(text)
+
+
+def holds(text: str, marks: Sequence[str]) -> bool:
+    """Whether one of `marks` stands in `text`."""
     for mark in marks:  # noqa: SIM110 - `any` costs twice as much; every prompt comes by here
         if mark in text:
             return True

@@ -42,6 +42,15 @@ def sent(value: Any) -> bytes:
     return json.dumps(value).encode() if data is None else data
 
 
+def quickly(value: Any) -> str | None:
+    """`value` as compact JSON text to search in, with null for NaN; None for what orjson refuses:
+    no JSON, integers of more than 64 bits, half surrogate pairs, more than 254 levels."""
+    try:
+        return orjson.dumps(value, None, _PLAIN).decode()
+    except orjson.JSONEncodeError:
+        return None
+
+
 def _quick(value: Any, options: int) -> bytes | None:
     try:
         data = orjson.dumps(value, None, options)

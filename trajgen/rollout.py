@@ -20,8 +20,8 @@ from trajgen.control_tokens import token_in
 from trajgen.errors import PromptTooLong, Timeout
 from trajgen.faults import planned_call, planned_fault
 from trajgen.filters import FAMILIES, select
-from trajgen.filters.exchanges import Exchange
 from trajgen.filters.loops import Repeats
+from trajgen.filters.reading import Exchange
 from trajgen.judge import reviewed
 from trajgen.ledger import Ledger
 from trajgen.records import Call, Json, Message, Reason, Step, Task, Trajectory, calls_of

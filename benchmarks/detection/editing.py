@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trajgen.filters.answers import is_failure
-from trajgen.filters.exchanges import Exchange, exchanges
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import Exchange, exchanges, parsed
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Message, Trajectory
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import trajgen
 from trajgen.errors import InputError, MachineError
 from trajgen.filters.answers import is_failure
-from trajgen.filters.exchanges import exchanges
+from trajgen.filters.reading import exchanges
 from trajgen.importers import IMPORTERS
 from trajgen.ledger import Ledger, node_hash
 from trajgen.records import Domain, Json, Seed, Step, Trajectory

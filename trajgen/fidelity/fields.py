@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import parsed
 from trajgen.json_text import canonical
 from trajgen.pointers import MISSING, join
 from trajgen.records import Json

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from trajgen.errors import InputError
 from trajgen.filters import declared, grounding, structure, text, tools, values, world
-from trajgen.filters.exchanges import read_once
+from trajgen.filters.reading import read_once
 from trajgen.loading import load_object
 from trajgen.records import Domain, Reason, Trajectory
 

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import parsed
 from trajgen.pointers import MISSING
 from trajgen.records import Domain
 

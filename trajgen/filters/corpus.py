@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trajgen.filters.structure import raw_calls, role_of, text_of
+from trajgen.filters.reading import raw_calls, role_of, text_of
 from trajgen.ids import digest
 from trajgen.json_text import canonical
 from trajgen.records import Json, Reason, Seed, Trajectory

@@ -15,8 +15,7 @@ from trajgen.declared import Result
 from trajgen.declared.writes import MAX_DEPTH, depth
 from trajgen.faults import is_planned
 from trajgen.filters.answers import is_failure
-from trajgen.filters.exchanges import Exchange, exchanges
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import Exchange, exchanges, parsed
 from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, equal, overlay

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from trajgen.filters.exchanges import exchanges
+from trajgen.filters.reading import exchanges, parsed, role_of, text_of
 from trajgen.filters.spellings import is_when, known_id, known_number, spelled, stands
-from trajgen.filters.structure import parsed, role_of, text_of
 from trajgen.filters.tools import declared
 from trajgen.json_text import canonical
 from trajgen.pointers import MISSING
@@ -29,6 +28,7 @@ _FREE = re.compile(  # arguments in the agent's own words
 _NAMES_ID = re.compile(r"(?:.*[_-])?(?:ids?|number|no|key|zip|phone|code|account)|.+(?:Id|ID)s?")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _TOKEN = re.compile(r"[^\W_]+(?:[_-]+[^\W_]+)*")
+_CODED = re.compile(r"\d|[A-Z][A-Z_-]")  # in ASCII, of a word with a digit or all in capitals
 _BLANK_TO_FILL = re.compile(r"<[^<>]+>|\{\{?[^{}:]*\}\}?|\[[a-z_ ]+\]|x{4,}")
 _SMALL_FILE = re.compile(r"\d{1,3}\.[A-Za-z]{1,5}")  # a file named by a small number: 79.pdf
 _STAND_IN = re.compile(r"(?:your|insert|my)_\w+")
@@ -266,6 +266,8 @@ def _ids_in(text: str) -> Iterator[tuple[int, str]]:
     mail addresses."""
     for match in _MAIL.finditer(text) if "@" in text else ():
         yield match.start(), match[0].casefold()
+    if text.isascii() and not _CODED.search(text):
+        return
     for match in _TOKEN.finditer(text):
         token = match[0]
         if len(token) < 5 or (token.isalpha() and not token.isupper()):

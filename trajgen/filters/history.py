@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence, Set
 
 from trajgen.filters import claims, first_reads, spoken, writing
 from trajgen.filters.answers import denies, is_transient, words_of
-from trajgen.filters.exchanges import Exchange
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in, world_of
 from trajgen.filters.observed import Answer, Heard, Observed, Word, heard
-from trajgen.filters.structure import parsed, role_of
+from trajgen.filters.reading import Exchange, parsed, role_of
 from trajgen.filters.views import (
     Identity,
     difference,

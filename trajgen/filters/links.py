@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from trajgen.filters.given import strings_in
+from trajgen.filters.reading import parsed
 from trajgen.filters.spellings import is_when
-from trajgen.filters.structure import parsed
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, lookup, scalars, split
 from trajgen.records import Call, Json, Reason

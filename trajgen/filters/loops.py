@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trajgen.filters.answers import is_failure
-from trajgen.filters.exchanges import Exchange, exchanges
-from trajgen.filters.structure import role_of
+from trajgen.filters.reading import Exchange, exchanges, role_of
 from trajgen.json_text import canonical
 from trajgen.records import Domain, Reason, Trajectory
 

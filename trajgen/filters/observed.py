@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
 
 from trajgen.filters.answers import Outcome, kind_of, outcome
-from trajgen.filters.exchanges import Exchange
 from trajgen.filters.given import Record, World, strings_in
+from trajgen.filters.reading import Exchange, parsed
 from trajgen.filters.spellings import is_when
-from trajgen.filters.structure import parsed
 from trajgen.filters.views import Identity, own_ids
 from trajgen.pointers import scalars
 from trajgen.records import Call, Domain, Json

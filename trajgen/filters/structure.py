@@ -1,25 +1,24 @@
 """The shape of a conversation: who speaks when, and whether anything was cut off.
 
-The other filters read messages through the small readers here, which skip what is
-malformed; this file alone reports it. So every filter survives every input.
+This file alone reports what is malformed; the other filters read past it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
+from trajgen.filters.reading import Turn, parsed, turns
 from trajgen.pointers import MISSING
-from trajgen.records import Domain, Json, Reason, Trajectory
+from trajgen.records import Domain, Reason, Trajectory
 
 ROLES = ("system", "user", "assistant", "tool")
+_BEGINS, _SPOKEN_TO, _ANSWERED = ("user", "system"), ("user",), ("tool",)
 _AFTER = {"system": ("user",), "user": ("assistant",), "tool": ("tool", "assistant")}
 LIMITS = {"turns": "turns", "tool_calls": "tool calls", "tokens": "tokens"}
-_CACHED = 65_536  # characters; a longer observation is parsed again each time
 
+_OPENS = ("{", "[")
 _JSON_START = re.compile(r"\s*(?:\{\s*(?:[\"'}]|$)|\[\s*(?:[\[{\"'\]]|-?\d|true|false|null|$))")
 _STRINGS = {q: re.compile(rf"{q}(?:[^{q}\\]|\\.)*{q}", re.DOTALL) for q in "\"'"}
 _INVISIBLE = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u2060\u3000\ufeff"
@@ -42,42 +41,18 @@ _UNFINISHED = _DANGLING | frozenset(  # no statement of an assistant ends in the
 
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """Roles in order, a final answer, no empty, cut or endless conversation."""
-    messages = trajectory.messages
+    read = turns(trajectory.messages)
     ended = list(_ended(trajectory))
     yield from ended
-    yield from _order(messages)
-    yield from _empty(messages)
-    yield from _cut(messages)
-    last = messages[-1] if messages else None
-    if not ended and (role_of(last) != "assistant" or raw_calls(last) or is_blank(text_of(last))):
-        at = len(messages) - 1 if messages else None
+    yield from _order(trajectory.messages, read)
+    yield from _empty(read)
+    yield from _cut(read)
+    last = read[-1] if read else None
+    if not ended and (
+        last is None or last.role != "assistant" or last.calls or is_blank(last.text)
+    ):
+        at = len(read) - 1 if read else None
         yield Reason("no_final_answer", at, f"expected assistant text, found {_named(last)}")
-
-
-def role_of(message: Any) -> str:
-    """The message's role, or "" when it has none."""
-    role = message.get("role") if isinstance(message, dict) else None
-    return role if isinstance(role, str) else ""
-
-
-def text_of(message: Any) -> str:
-    """The message's content, or "" when it is no text."""
-    content = message.get("content") if isinstance(message, dict) else None
-    return content if isinstance(content, str) else ""
-
-
-def raw_calls(message: Any) -> list[Any]:
-    """The items of `tool_calls` as they are, well-formed or not."""
-    calls = message.get("tool_calls") if isinstance(message, dict) else None
-    return calls if isinstance(calls, list) else []
-
-
-def parsed(text: str) -> Json:
-    """The JSON object or array that `text` is, or MISSING. Shared: do not change it."""
-    start = text.lstrip()[:1]
-    if start not in ("{", "["):
-        return MISSING
-    return _parsed(text) if len(text) <= _CACHED else _parse(text)
 
 
 def is_blank(text: str) -> bool:
@@ -87,25 +62,15 @@ def is_blank(text: str) -> bool:
 
 def unterminated(text: str) -> bool:
     """Whether `text` begins as JSON (or a Python literal) and stops before it is closed."""
-    if not _JSON_START.match(text) or parsed(text) is not MISSING:
+    if text.lstrip()[:1] not in _OPENS or not _JSON_START.match(text):
+        return False
+    if parsed(text) is not MISSING:
         return False
     quote = "'" if text.lstrip("[{ \t\r\n")[:1] == "'" else '"'
     rest = _STRINGS[quote].sub("", text)
     if quote == '"' and quote in rest:
         return True
     return rest.count("{") > rest.count("}") or rest.count("[") > rest.count("]")
-
-
-@lru_cache(maxsize=512)
-def _parsed(text: str) -> Json:
-    return _parse(text)
-
-
-def _parse(text: str) -> Json:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return MISSING
 
 
 def _ended(trajectory: Trajectory) -> Iterator[Reason]:
@@ -127,26 +92,24 @@ def _ended(trajectory: Trajectory) -> Iterator[Reason]:
         )
 
 
-def _order(messages: Sequence[Any]) -> Iterator[Reason]:
+def _order(messages: Sequence[Any], read: Sequence[Turn]) -> Iterator[Reason]:
     before, calling = "", False
-    for index, message in enumerate(messages):
-        role = role_of(message)
-        problem = _malformed(message) or _out_of_turn(role, before, calling, index)
+    for index, (role, _, calls) in enumerate(read):
+        problem = _malformed(messages[index]) or _out_of_turn(role, before, calling, index)
         if problem:
             yield Reason("bad_role_order", index, problem)
         if role in ROLES:
             before = role
         if before != "tool":
-            calling = bool(raw_calls(message))
+            calling = bool(calls)
 
 
 def _out_of_turn(role: str, before: str, calling: bool, index: int) -> str:
     """Why `role` may not follow the role `before`; `calling`: calls are being answered."""
-    expected: tuple[str, ...]
     if before == "assistant":
-        expected = ("tool",) if calling else ("user",)
+        expected = _ANSWERED if calling else _SPOKEN_TO
     else:
-        expected = _AFTER[before] if before else ("user",) if index else ("user", "system")
+        expected = _AFTER[before] if before else _SPOKEN_TO if index else _BEGINS
     if role in expected:
         return ""
     return f"expected {' or '.join(expected)}, found {role} after {before or 'nothing'}"
@@ -161,9 +124,9 @@ def _malformed(message: Any) -> str:
         return f"unknown role {role!r}"
     if not isinstance(message.get("content"), str):
         return "content must be a string"
-    empty = [str(key) for key, value in message.items() if value is None]
-    if empty:
-        return f"key {empty[0]!r} is null; leave it out"
+    if None in message.values():
+        empty = next(str(key) for key, value in message.items() if value is None)
+        return f"key {empty!r} is null; leave it out"
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         return "a tool message needs a tool_call_id"
     if role == "assistant" or "tool_calls" not in message:
@@ -182,24 +145,21 @@ def _malformed_calls(message: dict[str, Any]) -> str:
     return ""
 
 
-def _empty(messages: Sequence[Any]) -> Iterator[Reason]:
-    for index, message in enumerate(messages):
-        role = role_of(message)
-        if role not in ("user", "assistant") or raw_calls(message):
+def _empty(read: Sequence[Turn]) -> Iterator[Reason]:
+    for index, (role, text, calls) in enumerate(read):
+        if calls or role not in ("user", "assistant"):
             continue
-        text = text_of(message)
         if is_blank(text) or (role == "assistant" and text.strip().lower() in _NOTHING):
             yield Reason("empty_turn", index, f"the {role} says nothing and calls nothing")
 
 
-def _cut(messages: Sequence[Any]) -> Iterator[Reason]:
+def _cut(read: Sequence[Turn]) -> Iterator[Reason]:
     """Messages that visibly stop in the middle."""
-    style = _style(messages)
-    for index, message in enumerate(messages):
-        role, text = role_of(message), text_of(message)
+    style = _style(read)
+    for index, (role, text, calls) in enumerate(read):
         if unterminated(text) or (role == "tool" and _cut_inside(text)):
             yield Reason("truncated", index, f"JSON that is never closed, ends in {text[-30:]!r}")
-        elif _half_said(role, text, bool(raw_calls(message)), style):
+        elif _half_said(role, text, bool(calls), style):
             yield Reason("truncated", index, f"stops in mid-sentence: {text[-30:]!r}")
 
 
@@ -245,18 +205,18 @@ def _half_said(role: str, text: str, calling: bool, style: int) -> bool:
     )
 
 
-def _style(messages: Sequence[Any]) -> int:
+def _style(read: Sequence[Turn]) -> int:
     """How many texts the assistant has when all but one end in a mark, or the only one has
     marks inside; else 0."""
-    texts = [text_of(m).rstrip() for m in messages if role_of(m) == "assistant"]
+    texts = [turn.text.rstrip() for turn in read if turn.role == "assistant"]
     ends = [text[-1].isalnum() for text in texts if text]
     marked = len(ends) > 1 or any(map(_SENTENCE_END.search, texts))
     return len(ends) if sum(ends) <= 1 and marked else 0
 
 
-def _named(message: Any) -> str:
-    if message is None:
+def _named(turn: Turn | None) -> str:
+    if turn is None:
         return "no message"
-    if raw_calls(message):
+    if turn.calls:
         return "a message that calls tools"
-    return f"{role_of(message) or 'no role'}" + (", empty" if is_blank(text_of(message)) else "")
+    return f"{turn.role or 'no role'}" + (", empty" if is_blank(turn.text) else "")

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from trajgen.control_tokens import find_control_token, is_marked, token_in
-from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
+from trajgen.control_tokens import find_control_token, holds, is_marked, is_marked_json, token_in
+from trajgen.filters.reading import Turn, parsed, reading, turns
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
 
@@ -66,6 +66,8 @@ _DECLINES = re.compile(
 )
 _SHORT = 35  # words; a refusal that gives its reason is longer, or names one
 _LOOKED = 100_000  # characters in which a loop is looked for
+_LOOPING = 19  # of ten words, and of any loop at least
+_ONE_WORD = 24  # of a loop without spaces
 _MODEL_MARKS = (
     "language model", "ai model", "ki-", "intelligence model", "as an ai", "training data",
     "knowledge cut", "openai", "by anthropic", "by google", "by meta", "by alibaba", "deepseek",
@@ -97,32 +99,32 @@ class Passage(NamedTuple):
 
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """Every message and every argument, for all of this file's codes."""
-    passages = list(_passages(trajectory.messages))
-    whole = "\n".join(passage.text for passage in passages)
-    forged = list(_control(passages)) if is_marked(whole) else []
-    yield from forged
-    yield from _control_beside(trajectory.messages, {reason.at for reason in forged})
-    if any(mark in whole for mark in _SECRET_MARKS):
+    read, written = turns(trajectory.messages), reading(trajectory.messages).text
+    passages = _passages(read)
+    whole = "\n".join([passage.text for passage in passages])
+    if written is None or is_marked_json(written):
+        forged = list(_control(passages)) if is_marked(whole) else []
+        yield from forged
+        yield from _control_beside(trajectory.messages, {reason.at for reason in forged})
+    if holds(whole, _SECRET_MARKS):
         yield from _found("secret", _SECRET, passages)
     if _LONG_NUMBER.search(whole):
         yield from _pii(passages)
     yield from _refusals(passages, whole.casefold())
-    calling = {at for at, message in enumerate(trajectory.messages) if raw_calls(message)}
-    yield from _loops(passages, calling)
+    yield from _loops(passages, {at for at, turn in enumerate(read) if turn.calls})
 
 
-def _passages(messages: Sequence[Any]) -> Iterator[Passage]:
-    for at, message in enumerate(messages):
-        role, text = role_of(message), text_of(message)
+def _passages(read: Sequence[Turn]) -> list[Passage]:
+    found = []
+    for at, (role, text, calls) in enumerate(read):
         if text:
-            yield Passage(at, role, "content", text)
-        for raw in raw_calls(message):
+            found.append(Passage(at, role, "content", text))
+        for raw in calls:
             function = raw.get("function") if isinstance(raw, dict) else None
             if isinstance(function, dict):
-                yield from (
-                    Passage(at, "arguments", place, text)
-                    for place, text in _strings(function.get("arguments"), "arguments")
-                )
+                strings = _strings(function.get("arguments"), "arguments")
+                found += [Passage(at, "arguments", place, text) for place, text in strings]
+    return found
 
 
 def _strings(value: Json, place: str) -> Iterator[tuple[str, str]]:
@@ -187,14 +189,14 @@ def _is_card(text: str) -> bool:
 
 def _refusals(passages: Sequence[Passage], whole: str) -> Iterator[Reason]:
     """A model speaking of itself, or declining without a reason, as no one at work does."""
-    of_itself = any(mark in whole for mark in _MODEL_MARKS)
-    for at, role, place, text in passages:
+    of_itself, declines = holds(whole, _MODEL_MARKS), holds(whole, _DECLINE_MARKS)
+    for at, role, place, text in passages if of_itself or declines or "’" in whole else ():
         match = None
         folded = text.casefold().replace("’", "'") if role in ("user", "assistant") else ""
         if of_itself:
             match = _BOILERPLATE.search(folded)
             match = match or (_IDENTITY.search(folded) if role == "assistant" else None)
-        if match is None and role == "assistant" and any(m in folded for m in _DECLINE_MARKS):
+        if match is None and role == "assistant" and holds(folded, _DECLINE_MARKS):
             short = len(folded.split()) <= _SHORT and not _GIVES_REASON.search(folded)
             match = _DECLINES.search(folded) if short else None
         if match:
@@ -232,15 +234,21 @@ def _prose(text: str, role: str) -> list[str]:
 
 def _loop(text: str) -> str:
     """What repeats in `text`, told in words; "" when nothing does."""
+    if len(text) < _LOOPING:
+        return ""
     words = text.split()
-    for word in (word for word in words if len(word) >= 24):
+    for word in words if max(map(len, words), default=0) >= _ONE_WORD else ():
         match = _ONE_CHARACTER.search(word) or _ONE_SYLLABLE.search(word)
         if match:
             return f"{match[1]!r} over and over"
     by_character = len(words) < len(text) / 30 and not text.isascii()
     if by_character:  # a script without spaces
         words = list(text)
-    if len(words) - len(set(words)) < 9 or len(words) - len(set(pairwise(words))) < 8:
+    if (
+        len(words) < 10
+        or len(words) - len(set(words)) < 9
+        or len(words) - len(set(pairwise(words))) < 8
+    ):
         return ""
     return _periodic(text, by_character)
 

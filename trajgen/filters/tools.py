@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trajgen.bounds import circles, depth
 from trajgen.filters.loops import repeats
-from trajgen.filters.structure import parsed, raw_calls, role_of, text_of
+from trajgen.filters.reading import Turn, parsed, turns
 from trajgen.json_text import canonical
 from trajgen.pointers import MISSING
 from trajgen.records import Domain, Json, Reason, Trajectory
@@ -38,11 +38,12 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """Calls against the tools the trajectory was given (else the domain's)."""
     schemas = declared(trajectory.tools or domain.tools)
     known: dict[str, _Compiled | None] = {}
-    for index, message in enumerate(trajectory.messages):
-        for raw in raw_calls(message):
+    read = turns(trajectory.messages)
+    for index, turn in enumerate(read):
+        for raw in turn.calls:
             yield from _one_call(raw, index, schemas, known)
-    yield from _answers(trajectory.messages)
-    yield from _written(trajectory.messages, schemas)
+    yield from _answers(trajectory.messages, read)
+    yield from _written(read, schemas)
     yield from repeats(trajectory, domain)
 
 
@@ -163,19 +164,19 @@ def closed(schema: Json) -> Json:
     return result
 
 
-def _answers(messages: Sequence[Any]) -> Iterator[Reason]:
+def _answers(messages: Sequence[Any], read: Sequence[Turn]) -> Iterator[Reason]:
     """Each call has exactly one tool message with its id, right behind it."""
     used: set[str] = set()
     waiting: dict[str, str] = {}
     answered: set[str] = set()
     caller = 0
-    for index, message in enumerate(messages):
-        if role_of(message) == "tool":
-            yield from _answer(message, index, waiting, answered)
+    for index, (role, _, calls) in enumerate(read):
+        if role == "tool":
+            yield from _answer(messages[index], index, waiting, answered)
             continue
         yield from _unanswered(waiting, caller)
         waiting, answered, caller = {}, set(), index
-        for raw in raw_calls(message):
+        for raw in calls:
             id_ = raw.get("id") if isinstance(raw, dict) else None
             name = _name(raw)
             if not isinstance(id_, str) or not id_:
@@ -217,11 +218,10 @@ def _name(raw: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _written(messages: Sequence[Any], schemas: Mapping[str, Json]) -> Iterator[Reason]:
+def _written(read: Sequence[Turn], schemas: Mapping[str, Json]) -> Iterator[Reason]:
     """A call that stands as JSON in the assistant's text, where nothing answers it."""
-    for index, message in enumerate(messages):
-        text = text_of(message)
-        if role_of(message) != "assistant" or '"name"' not in text:
+    for index, (role, text, _) in enumerate(read):
+        if role != "assistant" or '"name"' not in text:
             continue
         data = parsed(text.strip().removeprefix("```json").strip("`").strip())
         items = data if isinstance(data, list) else [data]

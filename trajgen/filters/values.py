@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import isfinite
 
+from trajgen.filters.reading import reading
+from trajgen.json_text import quickly
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 LEAST, MOST = -(2**63), 2**64 - 1
@@ -16,14 +18,22 @@ MAX_DEPTH = 200
 
 def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
     """`unreadable_value` for arguments and effects that readers refuse or change."""
-    for index, message in enumerate(trajectory.messages):
-        if not isinstance(message, dict) or "tool_calls" not in message:
-            continue
-        if found := _unreadable(message["tool_calls"]):
-            yield Reason("unreadable_value", index, f"tool_calls: {found}")
-    for step in trajectory.steps:
-        if found := _unreadable(list(step.effects)):
-            yield Reason("unreadable_value", step.message, f"effects: {found}")
+    if not _is_readable(reading(trajectory.messages).text):
+        for index, message in enumerate(trajectory.messages):
+            calls = message.get("tool_calls") if isinstance(message, dict) else None
+            if found := _unreadable(calls):
+                yield Reason("unreadable_value", index, f"tool_calls: {found}")
+    if not _is_readable(quickly([step.effects for step in trajectory.steps])):
+        for step in trajectory.steps:
+            if found := _unreadable(list(step.effects)):
+                yield Reason("unreadable_value", step.message, f"effects: {found}")
+
+
+def _is_readable(text: str | None) -> bool:
+    """Whether what was written as `text` holds no value that has to be looked for."""
+    return (
+        text is not None and "null" not in text and text.count("[") + text.count("{") <= MAX_DEPTH
+    )
 
 
 def _unreadable(value: Json) -> str:

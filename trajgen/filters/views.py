@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 
 from trajgen.filters.given import is_id, stem_of
+from trajgen.filters.reading import parsed
 from trajgen.filters.spellings import is_when
-from trajgen.filters.structure import parsed
 from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, join, json_type, scalars, split

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from trajgen.filters import history
 from trajgen.filters.answers import is_failure, says_no
-from trajgen.filters.exchanges import Exchange, exchanges
 from trajgen.filters.links import strangers
+from trajgen.filters.reading import Exchange, exchanges
 from trajgen.filters.views import against_state
 from trajgen.json_text import canonical
 from trajgen.ledger import Ledger

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from trajgen.filters.structure import raw_calls, role_of, text_of
+from trajgen.filters.reading import raw_calls, role_of, text_of
 from trajgen.json_text import canonical
 
 BUCKETS = 128

@@ -17,7 +17,7 @@ from functools import lru_cache
 from trajgen.cast import Cast, Given, Question, speech
 from trajgen.declared import undeclared
 from trajgen.filters.declared import against_code
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import parsed
 from trajgen.filters.world import check, judge
 from trajgen.pointers import MISSING
 from trajgen.records import Call, Domain, Json, Message, Reason, Trajectory

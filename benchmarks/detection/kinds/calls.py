@@ -15,7 +15,7 @@ from benchmarks.detection.editing import (
     step_of,
     with_call,
 )
-from trajgen.filters.exchanges import Exchange
+from trajgen.filters.reading import Exchange
 from trajgen.records import Domain, Json, Trajectory
 
 BAD = ("bad_arguments",)

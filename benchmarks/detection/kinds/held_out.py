@@ -30,7 +30,7 @@ from benchmarks.detection.editing import (
     with_message,
     worked,
 )
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import parsed
 from trajgen.pointers import scalars
 from trajgen.records import Domain, Json, Trajectory
 

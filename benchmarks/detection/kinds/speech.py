@@ -18,7 +18,7 @@ from benchmarks.detection.editing import (
     with_call,
     with_message,
 )
-from trajgen.filters.exchanges import exchanges
+from trajgen.filters.reading import exchanges
 from trajgen.records import Domain, Json, Trajectory
 
 _ID = re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z][\w-]{4,30}\b|\b\d{8,12}\b")

@@ -15,7 +15,7 @@ from benchmarks.detection.editing import (
     with_answer,
     worked,
 )
-from trajgen.filters.exchanges import Exchange
+from trajgen.filters.reading import Exchange
 from trajgen.ledger import Ledger
 from trajgen.pointers import EffectError, lookup
 from trajgen.records import Domain, Json, Step, Trajectory

@@ -25,8 +25,7 @@ from benchmarks.detection.editing import (
     with_inserted,
     worked,
 )
-from trajgen.filters.exchanges import Exchange
-from trajgen.filters.structure import parsed
+from trajgen.filters.reading import Exchange, parsed
 from trajgen.records import Domain, Json, Trajectory
 
 SAYS = ("contradicts_observation", "contradicts_state")

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from trajgen.filters.exchanges import exchanges
-from trajgen.filters.structure import role_of, text_of
+from trajgen.filters.reading import exchanges, role_of, text_of
 from trajgen.json_text import canonical
 from trajgen.records import Json, Message, Seed
 from trajgen.sketches import words_of

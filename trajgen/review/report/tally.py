@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from trajgen.filters.exchanges import exchanges
-from trajgen.filters.structure import role_of
+from trajgen.filters.reading import exchanges, role_of
 from trajgen.records import Json
 
 BY = ("strategy", "seed_id", "persona", "fault", "domain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from trajgen.filters.exchanges import exchanges
+from trajgen.filters.reading import exchanges
 from trajgen.review.report.blocks import (
     Block,
     Cell,

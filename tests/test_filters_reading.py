@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conversations import calls, result, says, user
-from trajgen.filters.exchanges import exchanges, read_once
+from trajgen.filters.reading import exchanges, read_once
 
 MESSAGES = (
     user("Cancel W1."),
