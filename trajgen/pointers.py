@@ -6,7 +6,7 @@ Nothing here changes a value; MISSING stands for what is not there, which null i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from trajgen.records import Json
@@ -77,16 +77,11 @@ def excerpt(state: Json, paths: Iterable[str]) -> Json:
     return result
 
 
-def scalars(value: Json) -> Iterator[Json]:
+def scalars(value: Json) -> list[Json]:
     """Every string, number and boolean inside `value`, keys left out."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from scalars(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from scalars(item)
-    elif value is not None:
-        yield value
+    found: list[Json] = []
+    _gather([value], found)
+    return found
 
 
 def equal(left: Json, right: Json) -> bool:
@@ -109,6 +104,16 @@ def json_type(value: Json) -> str:
 def is_number(value: Json) -> bool:
     """Whether `value` is a number; a boolean is none."""
     return json_type(value) == "number"
+
+
+def _gather(items: Iterable[Json], found: list[Json]) -> None:
+    for item in items:
+        if isinstance(item, dict):
+            _gather(item.values(), found)
+        elif isinstance(item, list):
+            _gather(item, found)
+        elif item is not None:
+            found.append(item)
 
 
 def _keep(state: Json, result: dict[str, Json], keys: list[str]) -> None:

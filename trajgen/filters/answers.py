@@ -54,12 +54,22 @@ def is_failure(observation: str, domain: Domain) -> bool:
         refused = data.get("success") is False or data.get("ok") is False
         return bool(data.get("error")) or refused or (told and len(data) <= 3)
     text = observation.lstrip(' \t\r\n"').casefold()
-    return any(text.startswith(prefix.casefold()) for prefix in domain.failure_prefixes)
+    return text.startswith(_folded(tuple(domain.failure_prefixes)))
+
+
+@lru_cache(maxsize=64)
+def _folded(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(prefix.casefold() for prefix in prefixes)
 
 
 def says_no(observation: str) -> bool:
     """Text without a declared prefix that still tells the agent it did not work."""
-    return parsed(observation) is MISSING and bool(_SAYS_NO.search(observation[:120]))
+    return parsed(observation) is MISSING and _is_negative(observation[:120])
+
+
+@lru_cache(maxsize=512)
+def _is_negative(text: str) -> bool:
+    return _SAYS_NO.search(text) is not None
 
 
 def outcome(observation: str, domain: Domain) -> Outcome:

@@ -16,6 +16,7 @@ from trajgen.declared.writes import MAX_DEPTH, depth
 from trajgen.faults import is_planned
 from trajgen.filters.answers import is_failure
 from trajgen.filters.reading import Exchange, exchanges, parsed
+from trajgen.filters.replay import apply, replayed
 from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, EffectError, equal, overlay
@@ -82,10 +83,11 @@ def same_observation(one: str, other: str) -> bool:
 
 
 def _stored(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
-    if not isinstance(trajectory.state_initial, dict):
+    replay = replayed(trajectory)
+    if replay is None:
         return
-    ledger = Ledger(trajectory.state_initial, 0)
-    for step, (call, at, text) in zip(trajectory.steps, found, strict=False):
+    # The states end before effects that do not fit, which the ledger's own check tells.
+    for step, ledger, (call, at, text) in zip(trajectory.steps, replay.states, found, strict=False):
         if step.verdicts or at is None or (step.call_id, step.tool) != (call.id, call.tool):
             return  # told already, and nothing after it can be trusted
         result = _expected(domain, call, ledger.state) if step.fault is None else None
@@ -93,10 +95,6 @@ def _stored(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -
         if reason:
             yield _placed(reason, at)
             return
-        try:
-            _apply(ledger, step.effects)
-        except EffectError:
-            return  # the ledger's own check tells it
 
 
 def _bare(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
@@ -130,12 +128,6 @@ def _expected(domain: Domain, call: Call, state: Json) -> Result | None:
     return declared.answer(domain, call, state)
 
 
-def _apply(ledger: Ledger, effects: Effects) -> bool:
-    if not all(isinstance(effect, Mapping) for effect in effects):
-        raise EffectError("", "an effect is an object")
-    return ledger.apply(effects)
-
-
 def _placed(reason: Reason, at: int) -> Reason:
     """What is wrong with an observation is told where it stands, anything else at the call."""
     if reason.code != "contradicts_state":
@@ -150,7 +142,7 @@ def _wrong_effects(result: Result, call: Call, effects: Effects, state: Json) ->
     expected, given = Ledger(state, 0), Ledger(state, 0)
     expected.apply(result.effects)
     try:
-        changed = _apply(given, effects)
+        changed = apply(given, effects)
     except EffectError as error:
         return Reason("bad_effect", call.message, f"{call.tool}: {error}")
     if expected.hash == given.hash:

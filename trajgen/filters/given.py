@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trajgen.filters.spellings import is_when
 from trajgen.pointers import join, overlay
@@ -44,7 +43,7 @@ class Given:
     @cached_property
     def names(self) -> frozenset[str]:
         """All keys, strings and whole numbers, as `plain` gives them."""
-        return frozenset(map(plain, _strings(self._state)))
+        return frozenset(map(plain, strings_in(self._state)))
 
     def of(self, value: Json) -> list[Entity]:
         """The entities with this id."""
@@ -188,20 +187,19 @@ def _is_collection(value: dict[str, Json]) -> bool:
     return len(items) > 1 and bool(set.intersection(*(set(item) for item in items[:8])))
 
 
-def _strings(value: Any) -> Iterator[Json]:
-    """Keys and strings and whole numbers inside."""
-    stack = [value]
+def strings_in(record: Json) -> set[str]:
+    """Keys, strings and whole numbers inside, as text."""
+    found: set[str] = set()
+    stack = [record]
     while stack:
         item = stack.pop()
-        if isinstance(item, dict):
-            yield from item
+        if isinstance(item, str):
+            found.add(item)
+        elif isinstance(item, dict):
+            found.update(map(str, item))
             stack.extend(item.values())
         elif isinstance(item, list):
             stack.extend(item)
-        elif type(item) in (str, int):
-            yield item
-
-
-def strings_in(record: Json) -> set[str]:
-    """Keys, strings and whole numbers inside, as text."""
-    return {str(item) for item in _strings(record)}
+        elif type(item) is int:
+            found.add(str(item))
+    return found

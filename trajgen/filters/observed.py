@@ -7,9 +7,10 @@ named entities link to. A stale word still vouches for what no write changes by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
+from trajgen.control_tokens import holds
 from trajgen.filters.answers import Outcome, kind_of, outcome
 from trajgen.filters.given import Record, World, strings_in
 from trajgen.filters.reading import Exchange, parsed
@@ -111,16 +112,17 @@ class Observed:
         if not any(map(is_telling, direct)) or not records:
             self._forget()
             return
-        linked = set().union(*map(strings_in, records))
+        linked = set[str]().union(*map(strings_in, records))
+        telling = [name for name in direct if len(name) > 3 or is_telling(name)]
         self.named |= direct
         self.linked |= linked
         for identity, words in self.words.items():
             for tool, word in list(words.items()):
-                if _reaches(word.names, word.text, direct, linked):
+                if _reaches(word.names, word.text, direct, linked, telling):
                     self.stale.setdefault(identity, {})[tool] = words.pop(tool)
         for key, answer in list(self.answers.items()):
             names = answer.names | own_ids(answer.data) if answer.names else None
-            if names is None or _reaches(names, answer.text, direct, linked):
+            if names is None or _reaches(names, answer.text, direct, linked, telling):
                 del self.answers[key]
 
     def untouched(self, keys: Iterable[str], record: Record) -> bool:
@@ -159,11 +161,13 @@ class Observed:
 
 def names_of(arguments: Json) -> frozenset[str]:
     """The scalars of a call's arguments that can name something: no dates, no small numbers."""
-    found = (str(v) for v in scalars(arguments) if not isinstance(v, bool | float))
+    found = [str(v) for v in scalars(arguments) if not isinstance(v, (bool, float))]
     return frozenset(
-        name
-        for name in found
-        if 1 < len(name) <= 64 and not (name[0].isdecimal() and _counts(name))
+        [
+            name
+            for name in found
+            if 1 < len(name) <= 64 and not (name[0].isdecimal() and _counts(name))
+        ]
     )
 
 
@@ -177,7 +181,11 @@ def is_telling(name: str) -> bool:
     return any(map(str.isdecimal, name)) or "_" in name or "@" in name
 
 
-def _reaches(names: Set[str], text: str, direct: Set[str], linked: Set[str]) -> bool:
-    if not names.isdisjoint(direct) or not names.isdisjoint(linked):
+def _reaches(
+    names: Set[str], text: str, direct: Set[str], linked: Set[str], telling: Sequence[str]
+) -> bool:
+    """Whether a write to what is named `direct` may change what was said in `text` of `names`;
+    `linked` is what the records of `direct` hold, `telling` what of it may be looked for."""
+    if not (names.isdisjoint(direct) and names.isdisjoint(linked)):
         return True
-    return any(name in text for name in direct if len(name) > 3 or is_telling(name))
+    return holds(text, telling)

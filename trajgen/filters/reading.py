@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from trajgen.json_text import quickly
 from trajgen.pointers import MISSING
-from trajgen.records import Call, Json
+from trajgen.records import Call, Json, Trajectory
 
 _CACHED = 65_536  # characters; a longer observation is parsed again each time
 
@@ -41,6 +41,7 @@ class Reading:
 
     def __init__(self, messages: Sequence[Any]) -> None:
         self.messages = messages
+        self.replay: tuple[Trajectory, Any] | None = None  # kept for replay.py
 
     @cached_property
     def turns(self) -> list[Turn]:

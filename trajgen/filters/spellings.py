@@ -58,6 +58,8 @@ def stands(name: str, text: str, end: int | None = None) -> bool:
 
 def is_when(text: str) -> bool:
     """Whether folded `text` is a date or a time."""
+    if not text[:1].isdecimal():
+        return False
     return any(p.fullmatch(text) for p in (_DATE, _LOCAL_DATE, _TIME))
 
 

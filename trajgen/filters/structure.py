@@ -14,7 +14,6 @@ from trajgen.pointers import MISSING
 from trajgen.records import Domain, Reason, Trajectory
 
 ROLES = ("system", "user", "assistant", "tool")
-_BEGINS, _SPOKEN_TO, _ANSWERED = ("user", "system"), ("user",), ("tool",)
 _AFTER = {"system": ("user",), "user": ("assistant",), "tool": ("tool", "assistant")}
 LIMITS = {"turns": "turns", "tool_calls": "tool calls", "tokens": "tokens"}
 
@@ -106,10 +105,11 @@ def _order(messages: Sequence[Any], read: Sequence[Turn]) -> Iterator[Reason]:
 
 def _out_of_turn(role: str, before: str, calling: bool, index: int) -> str:
     """Why `role` may not follow the role `before`; `calling`: calls are being answered."""
+    expected: tuple[str, ...]
     if before == "assistant":
-        expected = _ANSWERED if calling else _SPOKEN_TO
+        expected = ("tool",) if calling else ("user",)
     else:
-        expected = _AFTER[before] if before else _SPOKEN_TO if index else _BEGINS
+        expected = _AFTER[before] if before else ("user",) if index else ("user", "system")
     if role in expected:
         return ""
     return f"expected {' or '.join(expected)}, found {role} after {before or 'nothing'}"

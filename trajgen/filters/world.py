@@ -15,10 +15,11 @@ from trajgen.filters import history
 from trajgen.filters.answers import is_failure, says_no
 from trajgen.filters.links import strangers
 from trajgen.filters.reading import Exchange, exchanges
+from trajgen.filters.replay import apply, replayed
 from trajgen.filters.views import against_state
 from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
-from trajgen.pointers import EffectError, json_type
+from trajgen.pointers import EffectError
 from trajgen.records import Call, Domain, Json, Reason, Step, Trajectory
 
 
@@ -39,7 +40,7 @@ def judge(
     """
     after = ledger.fork()
     try:
-        changed = _apply(after, effects)
+        changed = apply(after, effects)
     except EffectError as error:
         return [Reason("bad_effect", call.message, str(error))]
     return _judged(domain, call, applies, effects, observation, (ledger, after), changed, real)
@@ -89,13 +90,6 @@ def _of_steps(
         yield from _replay(trajectory, domain, {e.call.id: e for e in found})
 
 
-def _apply(ledger: Ledger, effects: Sequence[Mapping[str, Json]]) -> bool:
-    for effect in effects:
-        if not isinstance(effect, Mapping):
-            raise EffectError("", f"an effect is an object, found {json_type(effect)}")
-    return ledger.apply(effects)
-
-
 def _outcome(
     domain: Domain, call: Call, applies: bool, changed: bool, observation: str
 ) -> Iterator[Reason]:
@@ -139,25 +133,23 @@ def _chain(steps: Sequence[Step]) -> Iterator[Reason]:
 def _replay(
     trajectory: Trajectory, domain: Domain, found: Mapping[str, Exchange]
 ) -> Iterator[Reason]:
-    if not isinstance(trajectory.state_initial, dict):
+    replay = replayed(trajectory)
+    if replay is None:
         return
-    ledger = Ledger(trajectory.state_initial, 0)  # by how much its hash moves is all that counts
-    for step in trajectory.steps:
-        if step.verdicts:  # refused and told already: nothing of it was applied
+    for index, step in enumerate(trajectory.steps):
+        if step.verdicts:  # refused and told already
             continue
-        exchange, after = found.get(step.call_id), ledger.fork()
-        try:
-            changed = _apply(after, step.effects)
-        except EffectError as error:
-            yield from _misfit(step, domain, exchange, str(error))
+        exchange = found.get(step.call_id)
+        if index == len(replay.changed):
+            yield from _misfit(step, domain, exchange, replay.misfit)
             return
-        yield from _rejudged(step, domain, exchange, (ledger, after), changed)
-        before, ledger = ledger.hash, after
-        if not _same_move(before, ledger.hash, step):
+        before, after = replay.states[index : index + 2]
+        yield from _rejudged(step, domain, exchange, (before, after), replay.changed[index])
+        if not _same_move(before.hash, after.hash, step):
             detail = "the effects do not lead from the stored state to the next"
             yield Reason("bad_effect", step.message, detail)
-    final = trajectory.state_final
-    difference = isinstance(final, dict) and canonical(final) != canonical(ledger.state)
+    final, state = trajectory.state_final, replay.states[-1].state
+    difference = isinstance(final, dict) and canonical(final) != canonical(state)
     if difference and trajectory.steps:
         at = trajectory.steps[-1].message
         yield Reason("bad_effect", at, "the effects do not lead to the stored final state")

@@ -130,7 +130,7 @@ def _parts(state: Json) -> Iterable[tuple[str, Json]]:
 
 def _is_bare(call: Call) -> bool:
     """Whether a call has no arguments."""
-    return next(scalars(call.arguments), None) is None
+    return not scalars(call.arguments)
 
 
 def is_collection(value: Json) -> bool:
