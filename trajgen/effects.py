@@ -14,9 +14,18 @@ megabytes is shared by every rollout that starts from it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from trajgen.pointers import MISSING, EffectError, is_number, json_type, lookup, split
+from trajgen.pointers import (
+    MISSING,
+    EffectError,
+    below,
+    child,
+    is_number,
+    json_type,
+    keys_of,
+    lookup,
+)
 from trajgen.records import Json
 
 OPS = ("set", "add", "remove", "increment", "append", "move")
@@ -31,11 +40,12 @@ def changes(state: Json, effect: Mapping[str, Json]) -> list[tuple[str, Json]]:
     op, path, value = effect.get("op"), effect.get("path", ""), effect.get("value", MISSING)
     if op not in OPS:
         raise EffectError(str(path), f"unknown effect {op!r} (known: {', '.join(OPS)})")
-    if not split(path):
+    keys = keys_of(path)
+    if not keys:
         raise EffectError(path, f"cannot {op} the whole state; name a part of it")
     if value is MISSING and op != "remove":
         raise EffectError(path, f"{op} needs a value")
-    old = lookup(state, path)
+    old = below(state, keys)
     if op != "add" and old is MISSING:
         raise EffectError(path, f"nothing is there to {op}")
     if op in ("set", "remove", "move") and is_large(old):
@@ -57,28 +67,36 @@ def changes(state: Json, effect: Mapping[str, Json]) -> list[tuple[str, Json]]:
     return [(path, value)]
 
 
-def copied(state: Json, keys: list[str], new: Json) -> Json:
-    """A copy of `state` along `keys` with `new` at the end; the rest is shared."""
-    if not keys:
+def copied(state: Json, keys: Sequence[str], new: Json, at: int = 0) -> Json:
+    """A copy of `state` along `keys`, from number `at` on, with `new` at the end; the rest is
+    shared."""
+    if at == len(keys):
         return new
-    key, rest = keys[0], keys[1:]
+    key = keys[at]
     if isinstance(state, list):
         index = int(key)
-        return [*state[:index], copied(state[index], rest, new), *state[index + 1 :]]
-    if not rest and new is MISSING:
+        return [*state[:index], copied(state[index], keys, new, at + 1), *state[index + 1 :]]
+    if new is MISSING and at == len(keys) - 1:
         return {k: v for k, v in state.items() if k != key}
-    return {**state, key: copied(state.get(key), rest, new)}
+    return {**state, key: copied(state.get(key), keys, new, at + 1)}
+
+
+def placed(state: Json, path: str, new: Json) -> tuple[str, Json, Json]:
+    """Where `new` at `path` changes `state`: the pointer, what is there, what comes there.
+    Without a list item the items behind it move up, so then it is the list that changes."""
+    keys = keys_of(path)
+    parent = below(state, keys[:-1])
+    if new is MISSING and isinstance(parent, list):
+        index = int(keys[-1])
+        return path.rpartition("/")[0], parent, parent[:index] + parent[index + 1 :]
+    return path, child(parent, keys[-1]), new
 
 
 def applied(state: Json, effect: Mapping[str, Json]) -> Json:
     """`state` with one effect. Raises EffectError when it does not fit."""
     for path, new in changes(state, effect):
-        keys = split(path)
-        parent = lookup(state, path.rpartition("/")[0])
-        if new is MISSING and isinstance(parent, list):  # the items behind it move up
-            index = int(keys.pop())
-            new = parent[:index] + parent[index + 1 :]
-        state = copied(state, keys, new)
+        where, _, value = placed(state, path, new)
+        state = copied(state, keys_of(where), value)
     return state
 
 
@@ -97,8 +115,8 @@ def _sum(path: str, old: Json, value: Json) -> Json:
 
 
 def _same_type(path: str, old: Json, new: Json) -> None:
-    types = {json_type(old), json_type(new)} - {"null"}
-    if len(types) > 1:
+    types = json_type(old), json_type(new)
+    if types[0] != types[1] and "null" not in types:
         raise EffectError(path, f"holds {json_type(old)}, cannot become {json_type(new)}")
 
 
@@ -119,7 +137,7 @@ def _appended(path: str, old: Json, value: Json) -> list[Json]:
 
 
 def _moved(state: Json, path: str, old: Json, target: Json) -> list[tuple[str, Json]]:
-    split(target)
+    keys_of(target)
     if target == path or f"{target}/".startswith(f"{path}/"):
         raise EffectError(path, f"cannot move into itself ({target})")
     removal = (path, MISSING)

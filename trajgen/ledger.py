@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from trajgen.effects import SMALL_COLLECTION, changes, copied, is_large
+from trajgen.effects import SMALL_COLLECTION, changes, copied, is_large, placed
 from trajgen.json_text import canonical
-from trajgen.pointers import MISSING, EffectError, child, excerpt, join, lookup, scalars, split
+from trajgen.pointers import MISSING, EffectError, excerpt, join, keys_of, lookup, scalars
 from trajgen.records import Json
 from trajgen.remembered import Remembered
 
 MAX_DEPTH = 128
+_HASHES = 2**128
 
 
 class Ledger:
@@ -48,8 +49,11 @@ class Ledger:
         touched: list[str] = []
         for effect in effects:
             for path, new in changes(state, effect):
-                state, total = _replace(state, path, new, total)
                 touched.append(path)
+                where, old, value = placed(state, path, new)
+                total += _sums(where, value) - _sums(where, old)
+                state = copied(state, keys_of(where), value)
+        total %= _HASHES
         changed = total != self._hash
         self.state, self._hash = state, total
         self.touch(touched)
@@ -88,35 +92,32 @@ class Ledger:
 def node_hash(path: str, value: Json) -> int:
     """The sum of the hashes of `value` and all nodes below it, at `path`. Raises EffectError
     below MAX_DEPTH, so that no state is deeper than code can walk."""
-    if path.count("/") > MAX_DEPTH:
+    return _sums(path, value) % _HASHES
+
+
+def _sums(path: str, value: Json) -> int:
+    return 0 if value is MISSING else _sum(path, value, path.count("/"))
+
+
+def _sum(path: str, value: Json, depth: int) -> int:
+    if depth > MAX_DEPTH:
         raise EffectError(path[:80], f"nests deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
-        inner = sum(node_hash(join(path, k), v) for k, v in value.items())
-        return (_leaf(path, "{}") + inner) % 2**128
+        total = _leaf(path, "{}")
+        for key, item in value.items():
+            total += _sum(join(path, key), item, depth + 1)
+        return total
     if isinstance(value, list):
-        inner = sum(node_hash(join(path, i), v) for i, v in enumerate(value))
-        return (_leaf(path, "[]") + inner) % 2**128
+        total = _leaf(path, "[]")
+        for index, item in enumerate(value):
+            total += _sum(f"{path}/{index}", item, depth + 1)
+        return total
     return _leaf(path, canonical(value))
 
 
 def _leaf(path: str, text: str) -> int:
     data = f"{path}\0{text}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=16).digest())
-
-
-def _replace(state: Json, path: str, new: Json, total: int) -> tuple[Json, int]:
-    """`state` with `new` at `path` (MISSING: without it), and the hash moved along."""
-    parent_path, key = path.rpartition("/")[0], split(path)[-1]
-    parent = lookup(state, parent_path)
-    if isinstance(parent, list) and new is MISSING:  # the items behind it move up
-        index = int(key)
-        return _replace(state, parent_path, parent[:index] + parent[index + 1 :], total)
-    old = child(parent, key)
-    if old is not MISSING:
-        total -= node_hash(path, old)
-    if new is not MISSING:
-        total += node_hash(path, new)
-    return copied(state, split(path), new), total % 2**128
 
 
 def _named(state: Json, names: Mapping[str, None]) -> list[str]:
@@ -128,7 +129,7 @@ def _named(state: Json, names: Mapping[str, None]) -> list[str]:
     if len(state) > SMALL_COLLECTION:
         return pointers
     for key, value in state.items():
-        if isinstance(value, dict) and key not in found and _may_hold(value, names):
+        if isinstance(value, dict) and _may_hold(value, names) and key not in found:
             parent = join("", key)
             pointers += [parent + pointer for pointer in _named(value, names)]
     return pointers

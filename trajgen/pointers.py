@@ -6,12 +6,18 @@ Nothing here changes a value; MISSING stands for what is not there, which null i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from trajgen.records import Json
 
 MISSING: Any = object()
+_SHORT = 256  # characters of a pointer whose keys are kept
+_TYPES = {
+    bool: "boolean", dict: "object", list: "array", str: "string",
+    int: "number", float: "number",
+}
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 
@@ -26,13 +32,14 @@ class EffectError(ValueError):
 
 def split(path: str) -> list[str]:
     """The keys of a JSON pointer. Raises EffectError when it is none."""
+    return list(keys_of(path))
+
+
+def keys_of(path: str) -> tuple[str, ...]:
+    """The same, shared by all who ask for a short pointer."""
     if not isinstance(path, str) or (path and not path.startswith("/")):
         raise EffectError(str(path), "not a JSON pointer (it must begin with '/')")
-    if "~" not in path:
-        return path.split("/")[1:]
-    if _BAD_ESCAPE.search(path):
-        raise EffectError(path, "not a JSON pointer ('~' in a key is written ~0, '/' is ~1)")
-    return [key.replace("~1", "/").replace("~0", "~") for key in path.split("/")[1:]]
+    return _keys_of(path) if len(path) <= _SHORT else _read(path)
 
 
 def join(parent: str, key: str | int) -> str:
@@ -54,8 +61,13 @@ def child(value: Json, key: str) -> Json:
 
 def lookup(state: Json, path: str) -> Json:
     """The value at `path`, or MISSING."""
-    for key in split(path):
-        state = child(state, key)
+    return below(state, keys_of(path))
+
+
+def below(state: Json, keys: Sequence[str]) -> Json:
+    """The value under `keys`, one inside the other, or MISSING."""
+    for key in keys:
+        state = state.get(key, MISSING) if type(state) is dict else child(state, key)
         if state is MISSING:
             return MISSING
     return state
@@ -73,7 +85,7 @@ def excerpt(state: Json, paths: Iterable[str]) -> Json:
     """`state` reduced to `paths`; a list on the way is kept whole, a missing path left out."""
     result: dict[str, Json] = {}
     for path in sorted(paths, key=lambda p: p.count("/")):
-        _keep(state, result, split(path))
+        _keep(state, result, keys_of(path))
     return result
 
 
@@ -95,15 +107,23 @@ def equal(left: Json, right: Json) -> bool:
 
 def json_type(value: Json) -> str:
     """The JSON type's name; a boolean is not a number."""
-    if isinstance(value, bool):
-        return "boolean"
-    names = {dict: "object", list: "array", str: "string", int: "number", float: "number"}
-    return names.get(type(value), "null")
+    return _TYPES.get(type(value), "null")
 
 
 def is_number(value: Json) -> bool:
     """Whether `value` is a number; a boolean is none."""
     return json_type(value) == "number"
+
+
+def _read(path: str) -> tuple[str, ...]:
+    if "~" not in path:
+        return tuple(path.split("/")[1:])
+    if _BAD_ESCAPE.search(path):
+        raise EffectError(path, "not a JSON pointer ('~' in a key is written ~0, '/' is ~1)")
+    return tuple(key.replace("~1", "/").replace("~0", "~") for key in path.split("/")[1:])
+
+
+_keys_of = lru_cache(maxsize=4096)(_read)
 
 
 def _gather(items: Iterable[Json], found: list[Json]) -> None:
@@ -116,16 +136,16 @@ def _gather(items: Iterable[Json], found: list[Json]) -> None:
             found.append(item)
 
 
-def _keep(state: Json, result: dict[str, Json], keys: list[str]) -> None:
+def _keep(state: Json, result: dict[str, Json], keys: Sequence[str]) -> None:
     for depth, key in enumerate(keys):
-        below = child(state, key)
-        if below is MISSING:
+        inner = child(state, key)
+        if inner is MISSING:
             return
-        if not isinstance(below, dict) or depth == len(keys) - 1:
-            result[key] = below
+        if not isinstance(inner, dict) or depth == len(keys) - 1:
+            result[key] = inner
             return
         if key not in result:
             result[key] = {}
-        elif result[key] is below:  # kept whole already
+        elif result[key] is inner:  # kept whole already
             return
-        state, result = below, result[key]
+        state, result = inner, result[key]

@@ -6,7 +6,6 @@ compared: a view may leave out, rename and add.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 
@@ -99,9 +98,8 @@ def _own(record: Record, ledger: Ledger) -> Iterator[str]:
         *_, collection, key = ["", *split(pointer)]
         entity = ledger.get(pointer)
         for field, value in ids.items():
-            stem = re.split(r"[_-]?(?:id|number|no|key)$", field, flags=re.IGNORECASE)[0]
             same_field = isinstance(entity, dict) and entity.get(field) == value
-            if str(value) == key and (same_field or collection.startswith(stem.lower())):
+            if str(value) == key and (same_field or collection.startswith(stem_of(field))):
                 yield pointer
                 break
 
