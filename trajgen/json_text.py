@@ -56,6 +56,8 @@ def _quick(value: Any, options: int) -> bytes | None:
         data = orjson.dumps(value, None, options)
     except orjson.JSONEncodeError:
         return None
-    if b"null" in data or b"0.0000" in data or (b"e-" in data and _SMALL.search(data)):
+    if b"0.0000" in data or (b"e-" in data and _SMALL.search(data)):
+        return None
+    if b"null" in data and orjson.loads(data) != value:  # NaN is not None, and no tuple a list
         return None
     return data

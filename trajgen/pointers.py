@@ -15,8 +15,12 @@ from trajgen.records import Json
 MISSING: Any = object()
 _SHORT = 256  # characters of a pointer whose keys are kept
 _TYPES = {
-    bool: "boolean", dict: "object", list: "array", str: "string",
-    int: "number", float: "number",
+    bool: "boolean",
+    dict: "object",
+    list: "array",
+    str: "string",
+    int: "number",
+    float: "number",
 }
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")

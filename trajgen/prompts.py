@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError
+from jinja2 import DictLoader, StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from trajgen.control_tokens import find_control_token
@@ -38,10 +38,10 @@ class Prompts:
         self.folder = (folder or shipped("prompts")).resolve()
         self._texts = _read(shipped("prompts").resolve()) | _read(self.folder)
         self.digest = digest(self._texts)
-        self._environment = _environment(self._texts)
         self._shared: OrderedDict[tuple[str, str], str] = OrderedDict()
+        environment = _environment(self._texts)
+        self._templates = {name: self._compiled(environment, name) for name in self._texts}
         for name, text in self._texts.items():
-            self._compile(name)
             if token := find_control_token(text):
                 what = f"a prompt may not hold a chat control token; found {token!r}"
                 raise InputError(what, str(self.folder / name))
@@ -51,8 +51,9 @@ class Prompts:
 
     def __setstate__(self, state: tuple[Path, dict[str, str], str]) -> None:
         self.folder, self._texts, self.digest = state
-        self._environment = _environment(self._texts)
         self._shared = OrderedDict()
+        environment = _environment(self._texts)
+        self._templates = {name: self._compiled(environment, name) for name in self._texts}
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
         """Template `name` (without `.jinja`) given `context`. Raises InputError, PromptTooLong."""
@@ -79,7 +80,7 @@ class Prompts:
         left = MAX_CHARS
         try:
             plain = json.loads(context)
-            for part in self._environment.get_template(f"{name}.jinja").generate(plain):
+            for part in self._templates[f"{name}.jinja"].generate(plain):
                 parts.append(part)
                 left -= len(part)
                 if left < 0:
@@ -88,9 +89,11 @@ class Prompts:
             raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
         return "".join(parts).strip()
 
-    def _compile(self, name: str) -> None:
+    def _compiled(self, environment: ImmutableSandboxedEnvironment, name: str) -> Template:
         try:
-            self._environment.get_template(name)
+            made = environment.get_template(name)
+            made.globals = dict(made.globals)  # jinja copies it for each text; it was a ChainMap
+            return made
         except TemplateError as error:
             line = f":{error.lineno}" if hasattr(error, "lineno") else ""
             place = f"{self.folder / name}{line}"

@@ -229,10 +229,10 @@ class Trajectory:
         return html(self)
 
 
-def calls_of(messages: tuple[Message, ...] | list[Message]) -> Iterator[Call]:
-    """Every tool call of `messages` in order, with the index of its assistant message."""
-    for index, message in enumerate(messages):
-        for call in message.get("tool_calls", ()):
+def calls_of(messages: tuple[Message, ...] | list[Message], start: int = 0) -> Iterator[Call]:
+    """Every tool call from message `start` on in order, with the index of its message."""
+    for index in range(start, len(messages)):
+        for call in messages[index].get("tool_calls", ()):
             function = call["function"]
             yield Call(call.get("id", ""), function["name"], function["arguments"], index)
 

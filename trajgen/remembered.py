@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from operator import is_
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,3 +32,20 @@ class Remembered(Generic[K, V]):
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
         return kept[1]
+
+
+class Latest(Generic[V]):
+    """`make`, not called again for the very objects of the last time, which are kept alive."""
+
+    def __init__(self, make: Callable[..., V]) -> None:
+        self._make = make
+        self._last: tuple[tuple[Any, ...], V] | None = None
+
+    def __call__(self, *given: Any) -> V:
+        """What `make` gives: shared, so it is not to be changed."""
+        last = self._last
+        if last is not None and all(map(is_, given, last[0])):
+            return last[1]
+        made = self._make(*given)
+        self._last = given, made
+        return made

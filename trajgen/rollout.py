@@ -162,7 +162,7 @@ class Rollout:
 
     def _made(self) -> list[Call]:
         at = len(self.messages) - 1
-        return [call for call in calls_of(self.messages) if call.message == at]
+        return list(calls_of(self.messages, at))
 
     async def _step(self, call: Call) -> Message:
         """One call: the world answers, code applies it; the tool message is returned."""

@@ -227,7 +227,8 @@ def parse_answer(text: str, schema: Mapping[str, Json]) -> dict[str, Json]:
         value = parse_json(_unfenced(text))
     except ValueError as error:
         raise BadAnswer(f"not valid JSON ({error})") from error
-    for mistake in validator(schema).iter_errors(value):
+    compiled = validator(schema)
+    for mistake in () if compiled.is_valid(value) else compiled.iter_errors(value):
         place = "/".join(str(key) for key in mistake.instance_path) or "the answer"
         raise BadAnswer(f"{place}: {mistake.message[:300]}")
     answer: dict[str, Json] = value
@@ -239,9 +240,7 @@ def parse_json(text: str) -> Json:
     that UTF-8 knows, at most MAX_ANSWER_DEPTH deep. Raises ValueError.
     """
     try:
-        value = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
-        )
+        value = _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError("nests too deep") from error
     if text.count("{") + text.count("[") >= MAX_ANSWER_DEPTH and depth(value) > MAX_ANSWER_DEPTH:
@@ -273,3 +272,6 @@ def _integer(text: str) -> int:
     if len(text) > 20 or not -MAX_INTEGER <= (number := int(text)) < MAX_INTEGER:
         raise ValueError(f"the number {text[:20]} is too large")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)

@@ -20,6 +20,7 @@ from trajgen.declared.writes import Write, writes, written
 from trajgen.goals import CONDITIONS
 from trajgen.pointers import EffectError
 from trajgen.records import Call, Domain, Json, ToolKind
+from trajgen.remembered import Latest
 
 Semantics: TypeAlias = Mapping[str, Json]  # what domain.yaml says of one tool, its kind left out
 KEYS = ("requires", "writes", "reads", "says", "returns")
@@ -82,6 +83,8 @@ class Rule:
         return Result(False, said, (), said, tuple(view.read), view.state)
 
 
+_answer = Latest(Rule.answer)  # a rollout asks what a call touches, then what it answers
+
 Rules: TypeAlias = Mapping[str, Rule]
 _compiled: OrderedDict[tuple[int, int, int], tuple[Domain, Rules]] = OrderedDict()
 
@@ -93,7 +96,7 @@ def answer(domain: Domain, call: Call, state: Json) -> Result | None:
     """
     if call.tool not in domain.semantics:
         return None
-    return rules(domain)[call.tool].answer(call.arguments, {} if state is None else state)
+    return _answer(rules(domain)[call.tool], call.arguments, {} if state is None else state)
 
 
 def rules(domain: Domain) -> Rules:
