@@ -139,8 +139,8 @@ def _question(stage: Stage, task: Task) -> Question:
         "kinds": dict(domain.kinds),
     }
     body = {
-        "example": script.lines(seed.messages),
-        "partner": script.lines(partner.messages) if partner else [],
+        "example": script.told(seed.messages),
+        "partner": script.told(partner.messages) if partner else [],
         "state": shown_state(stage, task, seed, stage.ledger(seed)),
         "strategy": task.strategy,
         "persona": task.persona,

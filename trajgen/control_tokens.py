@@ -28,12 +28,11 @@ _TOKEN = re.compile(
     r"|[\x00\ud800-\udfff]",
     re.MULTILINE,
 )
-_MARKS = (
-    *("<", "INST]", "MASK]", "[TOOL_", "[/TOOL_", "[AVAIL", "[/AVAIL", "[SYSTEM_", "[/SYSTEM_"),
-    *("[THINK]", "[/THINK]", "[UNUSED", "]~", "[e~[", "###", "\n\nHuman: ", "\n\nAssistant: "),
-    "\x00",
-)
+# What stands in each of them. A pattern that begins with one sign is as fast as five marks.
+_MARKS = ("<", "\x00", "###", "\n\nHuman: ", "\n\nAssistant: ")
 _MARKS_IN_JSON = tuple(compact(mark)[1:-1] for mark in _MARKS)
+_OPENED = re.compile(r"\[(?:/?(?:AVAIL|SYSTEM_|THINK\]|TOOL_|UNUSED)|e~\[)")
+_CLOSED = re.compile(r"\](?:~|(?<=INST\]|MASK\]))")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -55,12 +54,12 @@ def token_in(value: Json) -> str | None:
 
 def is_marked(text: str) -> bool:
     """Whether `text` may hold a control token; costs microseconds where it does not."""
-    return holds(text, _MARKS) or _odd(text)
+    return holds(text, _MARKS) or _bracketed(text) or _odd(text)
 
 
 def is_marked_json(text: str) -> bool:
     """The same of a value that was written as JSON `text`."""
-    return holds(text, _MARKS_IN_JSON) or _odd(text)
+    return holds(text, _MARKS_IN_JSON) or _bracketed(text) or _odd(text)
 
 
 def holds(text: str, marks: Sequence[str]) -> bool:
@@ -69,6 +68,10 @@ def holds(text: str, marks: Sequence[str]) -> bool:
         if mark in text:
             return True
     return False
+
+
+def _bracketed(text: str) -> bool:
+    return _OPENED.search(text) is not None or _CLOSED.search(text) is not None
 
 
 def _odd(text: str) -> bool:

@@ -86,8 +86,8 @@ def prompt(stage: Stage, task: Task, ledger: Ledger) -> tuple[Message, ...]:
     head = {"domain": about(domain)}
     body = {
         "strategy": task.strategy,
-        "example": script.lines(seed.messages),
-        "partner": script.lines(partner.messages) if partner else [],
+        "example": script.told(seed.messages),
+        "partner": script.told(partner.messages) if partner else [],
         "state": shown_state(stage, task, seed, ledger) if sees_state else None,
         "may_change_state": sees_state and stage.world.takes_state,
         "may_state_goal": sees_state,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from trajgen.records import Json, Message
+from trajgen.remembered import Remembered
 
 OBSERVATION_CHARS = 300  # of an example's observation: its form matters, not all it holds
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -19,6 +20,9 @@ def lines(messages: Iterable[Message], chars: int = OBSERVATION_CHARS) -> list[s
     itself.
     """
     return [_line(message, chars).replace("\n", "\n  ") for message in messages]
+
+
+told = Remembered(lines, 4096)  # of a seed, which all its tasks show
 
 
 def action(message: Message) -> dict[str, Json]:

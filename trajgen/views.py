@@ -23,7 +23,7 @@ def agent_begins(prompts: Prompts, domain: Domain, example: Sequence[Message]) -
         "domain": about(domain),
         "policy": domain.policy,
         "tools": domain.tools,
-        "example": script.lines(example),
+        "example": script.told(example),
     }
     return [speech("system", prompts.shared("agent.system", context))]
 
