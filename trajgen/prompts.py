@@ -23,6 +23,7 @@ from trajgen.records import Json
 
 MAX_CHARS = 2_000_000
 _REMEMBERED = 256  # prompts that many rollouts share
+_Shared = OrderedDict[tuple[str | int, ...], tuple[Mapping[str, Json], str]]
 _FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError)
 
 
@@ -38,9 +39,7 @@ class Prompts:
         self.folder = (folder or shipped("prompts")).resolve()
         self._texts = _read(shipped("prompts").resolve()) | _read(self.folder)
         self.digest = digest(self._texts)
-        self._shared: OrderedDict[tuple[str, str], str] = OrderedDict()
-        environment = _environment(self._texts)
-        self._templates = {name: self._compiled(environment, name) for name in self._texts}
+        self._prepare()
         for name, text in self._texts.items():
             if token := find_control_token(text):
                 what = f"a prompt may not hold a chat control token; found {token!r}"
@@ -51,22 +50,26 @@ class Prompts:
 
     def __setstate__(self, state: tuple[Path, dict[str, str], str]) -> None:
         self.folder, self._texts, self.digest = state
-        self._shared = OrderedDict()
+        self._prepare()
+
+    def _prepare(self) -> None:
         environment = _environment(self._texts)
         self._templates = {name: self._compiled(environment, name) for name in self._texts}
+        self._shared: _Shared = OrderedDict()
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
         """Template `name` (without `.jinja`) given `context`. Raises InputError, PromptTooLong."""
         return self._rendered(name, self._plain(name, context))
 
     def shared(self, name: str, context: Mapping[str, Json]) -> str:
-        """`render` for what many rollouts begin with: rendered once for one context."""
-        key = name, self._plain(name, context)
-        if (text := self._shared.get(key)) is None:
-            text = self._shared[key] = self._rendered(*key)
+        """`render` for what many rollouts begin with: rendered once for the same objects, which
+        are not to be changed."""
+        key: tuple[str | int, ...] = (name, *map(id, context.values()))
+        if (kept := self._shared.get(key)) is None:
+            kept = self._shared[key] = context, self.render(name, context)
             while len(self._shared) > _REMEMBERED:
                 self._shared.popitem(last=False)
-        return text
+        return kept[1]
 
     def _plain(self, name: str, context: Mapping[str, Json]) -> str:
         """`context` as JSON: what is no data raises; objects stay outside."""

@@ -15,6 +15,7 @@ from trajgen.cast import speech
 from trajgen.json_text import compact
 from trajgen.prompts import Prompts
 from trajgen.records import Domain, Json, Message
+from trajgen.remembered import Remembered
 
 
 def agent_begins(prompts: Prompts, domain: Domain, example: Sequence[Message]) -> list[Message]:
@@ -80,9 +81,11 @@ def user_view(
     return [*view, speech("assistant", _said("", True, outcome))]
 
 
-def about(domain: Domain) -> dict[str, str]:
-    """What a prompt may say of a domain in a line."""
+def _line(domain: Domain) -> dict[str, str]:
     return {"name": domain.name, "description": domain.description}
+
+
+about = Remembered(_line, 64)  # what a prompt may say of a domain in a line
 
 
 def as_text(answer: Json) -> str:

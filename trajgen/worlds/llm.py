@@ -59,7 +59,7 @@ class LlmWorld:
                 "domain": about(domain),
                 "policy": domain.policy,
                 "tools": domain.tools,
-                "kinds": dict(domain.kinds),
+                "kinds": domain.kinds,
             },
         )
         asks = bool(undeclared(domain)) or not self.by_code

@@ -15,6 +15,7 @@ from trajgen.json_text import canonical
 from trajgen.ledger import Ledger
 from trajgen.pointers import MISSING, excerpt, join, lookup, scalars
 from trajgen.records import Call, Json
+from trajgen.remembered import Remembered
 from trajgen.shapes import is_id
 from trajgen.worlds.around import Around, is_collection
 
@@ -75,7 +76,7 @@ def shown_paths(
     """Pointers to what `shown_state` shows; [""] for all of it."""
     state = ledger.state
     named = ledger.relevant(call.arguments)
-    if not named and _entries(state) <= ENTRIES and len(canonical(state)) < STATE_CHARS:
+    if not named and _entries(state) <= ENTRIES and _length(state) < STATE_CHARS:
         return [""]
     if not named and fields is not None:
         named = [p for p in fields.find(call) if lookup(state, p) is not MISSING]
@@ -190,6 +191,13 @@ def _parts(state: Json, path: str, namers: Json) -> list[str]:
         return [path]
     small = [k for k, v in entity.items() if not isinstance(v, dict) or len(canonical(v)) <= SMALL]
     return [*(join(path, key) for key in small), *(f"{path}{pointer}" for pointer in inside)]
+
+
+def _chars(state: Json) -> int:
+    return len(canonical(state))
+
+
+_length = Remembered(_chars, 64)  # a state stays the same over many calls
 
 
 def _within(path: str, other: str) -> bool:
