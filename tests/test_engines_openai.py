@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from tests.mock_endpoint import TRANSIENT, MockEndpoint
 from trajgen.config.engine import EngineConfig
 from trajgen.engines import Completion, Request, make_engine, openai, tokens
-from trajgen.engines.openai import OpenAIEngine, connection, wire
+from trajgen.engines.openai import OpenAIEngine, connection
 from trajgen.engines.openai.answers import retry_after
 from trajgen.errors import (
     EngineDead,
@@ -34,6 +34,7 @@ from trajgen.errors import (
     RequestError,
     Timeout,
 )
+from trajgen.json_text import received, sent
 
 KEY = "canary-7d1f0c-secret"
 SCHEMA = {"type": "object", "properties": {"say": {"type": "string"}}}
@@ -633,22 +634,26 @@ def test_a_tokenizer_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     assert "none" in error.what
 
 
-def test_a_body_goes_out_whole_and_nothing_is_encoded_twice(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    turns = [("system", 'a policy: ä\ud800\n"'), ("user", "said here alone")]
-    messages = [{"role": role, "content": text} for role, text in turns]
-    long = {"role": "assistant", "content": "x" * (wire.LONGEST + 1)}
-    named = {**messages[1], "name": "somebody"}
-    encoder, encoded, plain = wire.Encoder(), list[Any](), wire.sent
-    monkeypatch.setattr(wire, "sent", lambda value: encoded.append(value) or plain(value))
-    for sent in (messages, [*messages, long], [named], []):
-        schema = {"name": "agent", "schema": SCHEMA, "strict": True}
+def test_a_body_goes_out_whole() -> None:
+    turns = [("system", 'a policy: ä\ud800\n"'), ("user", "null, 1e-7")]
+    schema = {"name": "agent", "schema": SCHEMA, "strict": True}
+    for messages in ([{"role": role, "content": text} for role, text in turns], [], [turns[0]]):
         body = {
             "model": "mock",
-            "messages": sent,
-            "temperature": 0.8,
+            "messages": messages,
+            "temperature": 0.00001,
+            "seed": 2**31 - 1,
             "response_format": {"type": "json_schema", "json_schema": schema},
         }
-        assert list(json.loads(encoder.encode(body)).items()) == list(body.items())
-    assert [encoded.count(part) for part in (SCHEMA, turns[0][1], turns[1][1])] == [1, 1, 1]
+        assert list(json.loads(sent(body)).items()) == list(json.loads(json.dumps(body)).items())
+
+
+@pytest.mark.parametrize("data", [b'{"a": "\\ud800"}', b'{"a": NaN}', b'{"a": 1}', b'{"a": 1e400}'])
+def test_what_a_server_sends_is_read_as_python_reads_it(data: bytes) -> None:
+    assert repr(received(data)) == repr(json.loads(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b'{"a": ', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_json_is_told(data: bytes) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        received(data)

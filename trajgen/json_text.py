@@ -38,8 +38,19 @@ def canonical(value: Any) -> str:
 
 def sent(value: Any) -> bytes:
     """`value` as JSON for another machine, half surrogate pairs escaped."""
-    data = _quick(value, _PLAIN)
-    return json.dumps(value).encode() if data is None else data
+    try:
+        data = orjson.dumps(value, None, _PLAIN)
+    except orjson.JSONEncodeError:
+        return json.dumps(value).encode()
+    return json.dumps(value).encode() if _has_nan(data, value) else data
+
+
+def received(data: bytes) -> Any:
+    """The value of JSON from another machine. Raises ValueError, RecursionError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)  # half surrogate pairs, NaN, UTF-16: rather read than refused
 
 
 def quickly(value: Any) -> str | None:
@@ -58,6 +69,10 @@ def _quick(value: Any, options: int) -> bytes | None:
         return None
     if b"0.0000" in data or (b"e-" in data and _SMALL.search(data)):
         return None
-    if b"null" in data and orjson.loads(data) != value:  # NaN is not None, and no tuple a list
-        return None
-    return data
+    return None if _has_nan(data, value) else data
+
+
+def _has_nan(data: bytes, value: Any) -> bool:
+    """Whether a null of `data` may stand for something else than None; a tuple is not looked
+    into."""
+    return b"null" in data and bool(orjson.loads(data) != value)

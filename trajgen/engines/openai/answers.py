@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 
 from trajgen.engines import Completion
 from trajgen.engines.tokens import estimate, estimate_text
+from trajgen.json_text import received
 from trajgen.records import Json, Message
 
 RETRY_AFTER_CAP_S = 120.0
@@ -47,7 +48,7 @@ def problem(raw: bytes) -> Problem:
 def completion(raw: bytes, messages: Sequence[Message]) -> Completion:
     """The Completion in an answer to `messages`. Raises ValueError when there is none."""
     try:
-        return _completion(json.loads(raw), messages)
+        return _completion(received(raw), messages)
     except _OTHERWISE as error:
         raise ValueError("no chat completion") from error
 

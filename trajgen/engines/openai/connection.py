@@ -22,7 +22,6 @@ from trajgen.config.model import names_a_variable
 from trajgen.engines import Completion
 from trajgen.engines.concurrency import ConcurrencyLimit
 from trajgen.engines.openai.answers import completion, listed, problem, retry_after
-from trajgen.engines.openai.wire import Encoder
 from trajgen.errors import (
     EngineDead,
     InputError,
@@ -31,6 +30,7 @@ from trajgen.errors import (
     RolloutError,
     Timeout,
 )
+from trajgen.json_text import sent
 from trajgen.records import Json
 
 if TYPE_CHECKING:
@@ -83,7 +83,6 @@ class Connection:
         self.where = self._without_secrets(str(self._url.with_query(None)))
         self._session: aiohttp.ClientSession | None = None
         self.concurrency = ConcurrencyLimit(config.max_num_seqs)
-        self._encoder = Encoder()
 
     def open(self) -> None:
         """Begin a session; must be called where an event loop runs."""
@@ -166,7 +165,7 @@ class Connection:
     async def _send(
         self, method: str, path: str, limit: float, body: Body | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        data = None if body is None else self._encoder.encode(body)
+        data = None if body is None else sent(body)
         async with self.concurrency:
             if self._session is None or self._session.closed:
                 raise EngineDead("the engine is not started", self.where)
