@@ -37,12 +37,12 @@ def canonical(value: Any) -> str:
 
 
 def sent(value: Any) -> bytes:
-    """`value` as JSON for another machine, half surrogate pairs escaped."""
+    """`value` as JSON for another machine: half surrogate pairs escaped, NaN, which JSON has
+    not, as null."""
     try:
-        data = orjson.dumps(value, None, _PLAIN)
+        return orjson.dumps(value, None, _PLAIN)
     except orjson.JSONEncodeError:
         return json.dumps(value).encode()
-    return json.dumps(value).encode() if _has_nan(data, value) else data
 
 
 def received(data: bytes) -> Any:
