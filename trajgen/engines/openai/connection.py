@@ -81,6 +81,7 @@ class Connection:
             raise InputError("the API key holds characters that no header can carry", "api_key")
         self._hidden = _hidden(config, self._url, self._key)
         self.where = self._without_secrets(str(self._url.with_query(None)))
+        self._chat, self._limits = self._below("chat/completions"), _limits(config.timeout_s)
         self._session: aiohttp.ClientSession | None = None
         self.concurrency = ConcurrencyLimit(config.max_num_seqs)
 
@@ -142,8 +143,7 @@ class Connection:
                 attempt += 1
 
     async def _complete(self, body: Body) -> Completion:
-        limit = self._config.timeout_s
-        status, headers, raw = await self._send("POST", "chat/completions", limit, body)
+        status, headers, raw = await self._send("POST", self._chat, self._limits, body)
         if status != 200:
             raise self._failure(status, headers, raw)
         self.concurrency.answered()
@@ -154,8 +154,8 @@ class Connection:
             raise _Again(Timeout(what, self.where)) from error
 
     async def _models(self) -> dict[str, bool] | None:
-        limit = min(LIST_S, self._config.timeout_s)
-        status, headers, raw = await self._send("GET", "models", limit)
+        limits = _limits(min(LIST_S, self._config.timeout_s))
+        status, headers, raw = await self._send("GET", self._below("models"), limits)
         if status in _NO_LIST:
             return None
         if status != 200:
@@ -163,7 +163,7 @@ class Connection:
         return listed(raw)
 
     async def _send(
-        self, method: str, path: str, limit: float, body: Body | None = None
+        self, method: str, url: URL, limits: aiohttp.ClientTimeout, body: Body | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         data = None if body is None else sent(body)
         async with self.concurrency:
@@ -171,17 +171,16 @@ class Connection:
                 raise EngineDead("the engine is not started", self.where)
             try:
                 async with self._session.request(
-                    method,
-                    (self._url / path).with_query(self._url.query),
-                    data=data,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=limit, sock_connect=min(CONNECT_S, limit)),
+                    method, url, data=data, allow_redirects=False, timeout=limits
                 ) as response:
                     if response.status in _CROWDED:
                         self.concurrency.crowded()
                     return response.status, response.headers, await response.read()
             except (aiohttp.ClientError, OSError) as error:
-                raise _Again(self._broken(error, limit)) from error
+                raise _Again(self._broken(error, limits.total or 0.0)) from error
+
+    def _below(self, path: str) -> URL:
+        return (self._url / path).with_query(self._url.query)
 
     def _broken(self, error: Exception, limit: float) -> RolloutError:
         """What a connection without an answer is."""
@@ -204,6 +203,11 @@ class Connection:
             what += f" (it points to {self.clean(headers.get('Location', ''))})"
         error = RequestError(what, self.where, _ADVICE.get(status, ""))
         return Refused(error, told.param) if status in (400, 422) else error
+
+
+def _limits(total_s: float) -> aiohttp.ClientTimeout:
+    """Of one try."""
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=min(CONNECT_S, total_s))
 
 
 def pause(attempt: int, at_least_s: float) -> float:
