@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trajgen.errors import InputError
-from trajgen.filters.reading import exchanges, role_of, text_of
+from trajgen.filters.reading import exchanges, turns
 from trajgen.ids import digest
 from trajgen.importers import import_source, is_source
 from trajgen.importers.corpus.openai import normalised
@@ -56,9 +56,9 @@ class Benchmarks:
         """The first overlap as a reason, or []."""
         if not self.runs and not self.calls:
             return []
-        for index, message in enumerate(trajectory.messages):
-            if role_of(message) == "user":
-                for run in _runs(text_of(message)):
+        for index, turn in enumerate(turns(trajectory.messages)):
+            if turn.role == "user":
+                for run in _runs(turn.text):
                     if name := self.runs.get(_mark(run)):
                         shown = f"{name}: {run[:80]!r}"
                         return [Reason("contaminated", index, f"says what is said in {shown}")]
@@ -136,7 +136,7 @@ def _read(line: str, place: str) -> Item:
 
 
 def _item(name: str, messages: Sequence[dict[str, Json]], domain: Domain | None) -> Item:
-    texts = tuple(text_of(m) for m in messages if role_of(m) == "user")
+    texts = tuple(turn.text for turn in turns(messages) if turn.role == "user")
     kinds = domain.kinds if domain else {}
     made = [e.call for e in exchanges(messages)]
     made = [call for call in made if not kinds or kinds.get(call.tool) == "write"]

@@ -193,7 +193,7 @@ class Trajectory:
 
     def row(self) -> dict[str, Json]:
         """The columns of a shard: nested columns as JSON text, the rest plain."""
-        row: dict[str, Json] = {f.name: getattr(self, f.name) for f in fields(self)}
+        row: dict[str, Json] = {name: getattr(self, name) for name in _COLUMNS}
         row["messages"] = [compact(message) for message in self.messages]
         row["tools"] = _texts(self.tools).copy()
         row["steps"] = [compact(step.json()) for step in self.steps]
@@ -227,6 +227,9 @@ class Trajectory:
         from trajgen.review.notebook import html
 
         return html(self)
+
+
+_COLUMNS = tuple(column.name for column in fields(Trajectory))
 
 
 def calls_of(messages: tuple[Message, ...] | list[Message], start: int = 0) -> Iterator[Call]:

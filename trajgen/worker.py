@@ -30,6 +30,7 @@ from trajgen.errors import (
     Timeout,
 )
 from trajgen.filters.corpus import fingerprint
+from trajgen.filters.reading import read_once
 from trajgen.prompts import Prompts
 from trajgen.records import Json, Task, cut
 from trajgen.rollout import Rollout
@@ -203,9 +204,10 @@ class Worker:
         trajectory = await played
         if trajectory.reasons:
             return Outcome(task.id, trajectory.row())
-        near = self.job.pipeline.near_duplicate is not None
-        mark = sketch(trajectory.messages) if near else ""
-        return Outcome(task.id, trajectory.row(), fingerprint(trajectory.messages), mark)
+        near, said = self.job.pipeline.near_duplicate is not None, trajectory.messages
+        with read_once(said):
+            marks = fingerprint(said), sketch(said) if near else ""
+        return Outcome(task.id, trajectory.row(), *marks)
 
 
 def _died(task: Task, error: Error, message: str) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trajgen.filters.reading import raw_calls, role_of, text_of
+from trajgen.filters.reading import Turn, turns
 from trajgen.ids import digest
 from trajgen.json_text import canonical
 from trajgen.records import Json, Reason, Seed, Trajectory
@@ -18,11 +18,11 @@ from trajgen.remembered import Remembered
 
 def fingerprint(messages: Sequence[Any]) -> str:
     """64 hex digits, equal for conversations that say and call the same."""
-    return digest([_content(m) for m in messages if role_of(m) != "system"])
+    return digest([_content(turn) for turn in turns(messages) if turn.role != "system"])
 
 
 def _length(messages: Sequence[Any]) -> int:
-    return sum(role_of(m) != "system" for m in messages)
+    return sum(turn.role != "system" for turn in turns(messages))
 
 
 _seed_print = Remembered(fingerprint, 4096)  # a seed's messages, which all its tasks share
@@ -37,9 +37,9 @@ def copy_of_seed(trajectory: Trajectory, seed: Seed) -> Reason | None:
     return Reason("copy_of_seed", None, f"says and calls the same as {seed.id}")
 
 
-def _content(message: Any) -> list[str]:
-    calls = [_folded(_called(raw)) for raw in raw_calls(message)]
-    return [role_of(message), _folded(text_of(message)), *calls]
+def _content(turn: Turn) -> list[str]:
+    calls = [_folded(_called(raw)) for raw in turn.calls]
+    return [turn.role, _folded(turn.text), *calls]
 
 
 def _called(raw: Any) -> str:

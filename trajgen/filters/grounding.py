@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from trajgen.filters.reading import exchanges, parsed, role_of, text_of
+from trajgen.filters.reading import exchanges, parsed, turns
 from trajgen.filters.spellings import is_when, known_id, known_number, spelled, stands
 from trajgen.filters.tools import declared
 from trajgen.json_text import canonical
@@ -57,11 +57,12 @@ class Sight:
 
     def __init__(self, trajectory: Trajectory, background: Background) -> None:
         self.trajectory, self.background = trajectory, background
+        self.turns = turns(trajectory.messages)
         parts, self.ends, size = [], [], 0
-        for message in trajectory.messages:
+        for role, text, _ in self.turns:
             self.ends.append(size)
-            if role_of(message) in ("system", "user", "tool"):
-                parts.append(folded(_unescaped(message)))
+            if role in ("system", "user", "tool"):
+                parts.append(folded(_unescaped(text)))
                 size += len(parts[-1]) + 1
         self.text = "\n".join(parts)
 
@@ -75,8 +76,7 @@ class Sight:
 
     def said(self, index: int) -> str:
         """What the user said before message `index`."""
-        earlier = self.trajectory.messages[:index]
-        return "\n".join(folded(text_of(m)) for m in earlier if role_of(m) == "user")
+        return "\n".join(folded(t.text) for t in self.turns[:index] if t.role == "user")
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -100,7 +100,7 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
             if not _declared(value, trajectory, call.tool):
                 detail = f"{call.tool} {path}: {canonical(value)[:80]} was never seen"
                 yield Reason("invented_argument", call.message, detail)
-    yield from _leaks(trajectory.messages, sight)
+    yield from _leaks(sight)
 
 
 def folded(text: str) -> str:
@@ -154,9 +154,8 @@ def _id_like(text: str) -> bool:
     return "_" in text or (text.isupper() and len(text) >= 5)
 
 
-def _unescaped(message: Any) -> str:
+def _unescaped(text: str) -> str:
     """The text; of an observation with escapes also what the escapes mean."""
-    text = text_of(message)
     data = parsed(text) if "\\" in text else MISSING
     return text if data is MISSING else f"{text}\n{canonical(data)}"
 
@@ -217,15 +216,14 @@ def _declared(value: Json, trajectory: Trajectory, tool: str) -> bool:
     return stands(folded(value), folded(canonical(declared(trajectory.tools).get(tool))))
 
 
-def _leaks(messages: Sequence[Any], sight: Sight) -> Iterator[Reason]:
+def _leaks(sight: Sight) -> Iterator[Reason]:
     """Ids in the assistant's text that it never saw; ids the user can only have overheard."""
     talk, asked, observed = "", "", False
-    for index, message in enumerate(messages):
-        role, text = role_of(message), text_of(message)
+    for index, (role, text, _) in enumerate(sight.turns):
         observed = observed or role == "tool"
         if role == "assistant":
             for _, token in _ids_in(text):
-                if _unseen(token, sight, index) and _hidden(token, messages, sight, index):
+                if _unseen(token, sight, index) and _hidden(token, sight, index):
                     yield Reason("leaked_hidden_state", index, f"{token!r} was never seen")
             asked = text or asked
         elif role == "user" and observed and not _ASKS_FOR_ID.search(asked):
@@ -240,11 +238,11 @@ def _unseen(token: str, sight: Sight, index: int) -> bool:
     return "@" not in token or not known_id(token, sight.before(index), "")
 
 
-def _hidden(token: str, messages: Sequence[Any], sight: Sight, index: int) -> bool:
+def _hidden(token: str, sight: Sight, index: int) -> bool:
     """Whether the token is of the state, or of an observation that comes only later."""
     if token in sight.names or token.isalpha():
         return token in sight.names
-    later = (text_of(m) for m in messages[index:] if role_of(m) == "tool")
+    later = (turn.text for turn in sight.turns[index:] if turn.role == "tool")
     return not stands(token, sight.made) and any(stands(token, folded(text)) for text in later)
 
 

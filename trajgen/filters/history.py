@@ -13,7 +13,7 @@ from trajgen.filters import claims, first_reads, spoken, writing
 from trajgen.filters.answers import denies, is_transient, words_of
 from trajgen.filters.given import Record, is_id, plain, stem_of, strings_in, world_of
 from trajgen.filters.observed import Answer, Heard, Observed, Word, heard
-from trajgen.filters.reading import Exchange, parsed, role_of
+from trajgen.filters.reading import Exchange, parsed, turns
 from trajgen.filters.views import (
     Identity,
     difference,
@@ -33,12 +33,12 @@ _SHARED = 3  # keys that two tools' records must share before they count as view
 def check(trajectory: Trajectory, domain: Domain, found: Sequence[Exchange]) -> Iterator[Reason]:
     """Every answered call in order; planned faults say nothing of the world."""
     settled = {step.call_id for step in trajectory.steps if step.fault or step.verdicts}
-    turns = [i for i, message in enumerate(trajectory.messages) if role_of(message) == "user"]
+    asked = [at for at, turn in enumerate(turns(trajectory.messages)) if turn.role == "user"]
     observed = Observed(world_of(trajectory, domain), bool(trajectory.steps))
     told = [heard(e, domain) for e in found if e.at is not None and e.call.id not in settled]
     echoes = spoken.Echoes(told)
     for call in told:
-        again = list(_again(call, observed, turns))
+        again = list(_again(call, observed, asked))
         yield from again
         if call.result == "failed":
             yield from _refused(call, observed)
@@ -71,7 +71,7 @@ def _answered(call: Heard, observed: Observed, echoes: spoken.Echoes) -> Iterato
     yield from writing.written(call, shown, before, observed) if worked else ()
 
 
-def _again(call: Heard, observed: Observed, turns: Sequence[int]) -> Iterator[Reason]:
+def _again(call: Heard, observed: Observed, asked: Sequence[int]) -> Iterator[Reason]:
     """The same call as before, while nothing that it names was written to."""
     made, text = call.call, call.text
     key = made.tool, canonical(made.arguments)
@@ -88,19 +88,19 @@ def _again(call: Heard, observed: Observed, turns: Sequence[int]) -> Iterator[Re
             yield Reason("false_refusal", made.message, detail)
         return
     if earlier is not None and not earlier.worked and call.result == "ok":
-        yield from _after_refusal(call, earlier, observed, turns)
+        yield from _after_refusal(call, earlier, observed, asked)
     if call.result != "unclear" and (call.reads or call.result == "failed"):
         worked = call.result == "ok"
         observed.answers[key] = Answer(made, call.at, text, worked, call.names, call.data)
 
 
 def _after_refusal(
-    call: Heard, earlier: Answer, observed: Observed, turns: Sequence[int]
+    call: Heard, earlier: Answer, observed: Observed, asked: Sequence[int]
 ) -> Iterator[Reason]:
     """A call that failed and now works, though nothing at all happened in between."""
     tool, at = call.call.tool, call.call.message
     since = any(write.at > earlier.at for write in observed.writes)
-    if since or any(earlier.at < turn < at for turn in turns):
+    if since or any(earlier.at < turn < at for turn in asked):
         return
     if call.reads:
         detail = f"{tool} works at message {at}; found {earlier.text[:80]!r}"

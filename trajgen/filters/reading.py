@@ -1,7 +1,7 @@
 """A conversation as the checks read it: turns, calls with their answers, all of it as text.
 
-The small readers skip what is malformed, which structure.py alone reports; so every filter
-survives every input.
+What is malformed is read past, and structure.py alone reports it; so every filter survives
+every input.
 """
 
 from __future__ import annotations
@@ -103,24 +103,6 @@ def exchanges(messages: Sequence[Any]) -> list[Exchange]:
     return reading(messages).exchanges
 
 
-def role_of(message: Any) -> str:
-    """The message's role, or "" when it has none."""
-    role = message.get("role") if isinstance(message, dict) else None
-    return role if isinstance(role, str) else ""
-
-
-def text_of(message: Any) -> str:
-    """The message's content, or "" when it is no text."""
-    content = message.get("content") if isinstance(message, dict) else None
-    return content if isinstance(content, str) else ""
-
-
-def raw_calls(message: Any) -> list[Any]:
-    """The items of `tool_calls` as they are, well-formed or not."""
-    calls = message.get("tool_calls") if isinstance(message, dict) else None
-    return calls if isinstance(calls, list) else []
-
-
 def parsed(text: str) -> Json:
     """The JSON object or array that `text` is, or MISSING. Shared: do not change it."""
     start = text.lstrip()[:1]
@@ -142,7 +124,14 @@ def _parse(text: str) -> Json:
 
 
 def _turn(message: Any) -> Turn:
-    return Turn(role_of(message), text_of(message), raw_calls(message))
+    if not isinstance(message, dict):
+        return Turn("", "", [])
+    role, text, calls = message.get("role"), message.get("content"), message.get("tool_calls")
+    return Turn(
+        role if isinstance(role, str) else "",
+        text if isinstance(text, str) else "",
+        calls if isinstance(calls, list) else [],
+    )
 
 
 def _call(raw: Any, index: int) -> Call | None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from trajgen.filters.reading import raw_calls, role_of, text_of
+from trajgen.filters.reading import turns
 from trajgen.json_text import canonical
 
 BUCKETS = 128
@@ -47,9 +47,9 @@ def words_of(messages: Sequence[Any]) -> tuple[list[str], list[str]]:
     """All words in order, with a mark where a text ends; the calls as texts."""
     words: list[str] = [""]
     calls: list[str] = []
-    for message in messages:
-        texts = [text_of(message)] if role_of(message) in ("user", "assistant") else []
-        for raw in raw_calls(message):
+    for role, text, made in turns(messages):
+        texts = [text] if role in ("user", "assistant") else []
+        for raw in made:
             calls.append(canonical(raw.get("function") if isinstance(raw, dict) else raw))
             texts.append(calls[-1])
         for text in filter(None, texts):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 
-from trajgen.filters.reading import exchanges, role_of, text_of
+from trajgen.filters.reading import exchanges, turns
 from trajgen.json_text import canonical
 from trajgen.records import Json, Message, Seed
 from trajgen.sketches import words_of
@@ -95,7 +95,7 @@ class Diversity:
         group.calls += len(said)
         group.from_seed += sum(text in old for text in said)
         group.distinct.update(said)
-        self.openings.add(next((text_of(m) for m in messages if role_of(m) == "user"), ""))
+        self.openings.add(next((turn.text for turn in turns(messages) if turn.role == "user"), ""))
         self.paths.add(tuple(call.tool for call, _, _ in exchanges(messages)))
 
     def _seed_pairs(self, seed_id: str) -> Pairs:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from trajgen.filters.reading import exchanges, role_of
+from trajgen.filters.reading import exchanges
 from trajgen.records import Json
 
 BY = ("strategy", "seed_id", "persona", "fault", "domain")
@@ -147,7 +147,7 @@ def _tools_at(messages: Sequence[str], steps: Sequence[Row], at: Json) -> set[st
     if called:
         return called
     message = json.loads(messages[at])
-    if role_of(message) == "tool":
+    if message.get("role") == "tool":
         asked = (s for s in reversed(steps) if s["message"] < at)
         step = next((s for s in asked if s["call_id"] == message.get("tool_call_id")), None)
         return {str(step["tool"])} if step else set()
