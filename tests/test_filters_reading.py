@@ -1,9 +1,15 @@
-"""Calls with their answers: read once for all checks of a trajectory, and anew for the next."""
+"""A conversation is read once for all checks of a trajectory, and anew for the next."""
 
 from __future__ import annotations
 
+import json
+import math
+from typing import Any
+
+import pytest
+
 from tests.conversations import calls, result, says, user
-from trajgen.filters.reading import exchanges, read_once
+from trajgen.filters.reading import Turn, exchanges, read_once, reading, turns
 
 MESSAGES = (
     user("Cancel W1."),
@@ -34,3 +40,33 @@ def test_a_message_that_is_changed_afterwards_is_read_anew() -> None:
         assert exchanges(messages)[0].observation == "first"
     answer["content"] = "changed"
     assert exchanges(messages)[0].observation == "changed"
+
+
+@pytest.mark.parametrize(
+    ("message", "turn"),
+    [
+        (user("Hi."), ("user", "Hi.", [])),
+        ({"role": 1, "content": None, "tool_calls": {"a": 1}}, ("", "", [])),
+        ({"tool_calls": [None, 5]}, ("", "", [None, 5])),
+        ("no message", ("", "", [])),
+        (None, ("", "", [])),
+    ],
+)
+def test_what_is_malformed_is_read_past(message: Any, turn: tuple[str, str, list[Any]]) -> None:
+    assert turns([message]) == [Turn(*turn)]
+    assert exchanges([message]) == []
+
+
+def test_turns_and_text_are_read_once() -> None:
+    with read_once(MESSAGES):
+        assert turns(MESSAGES) is turns(MESSAGES)
+        text = reading(MESSAGES).text
+        assert text is reading(MESSAGES).text
+    assert text is not None
+    assert json.loads(text) == list(MESSAGES)
+
+
+@pytest.mark.parametrize("value", [2**64, "\ud800", {1, 2}, {3: 4}])
+def test_what_no_reader_of_text_can_hold_has_no_text(value: Any) -> None:
+    assert reading([{"role": "user", "content": value}]).text is None
+    assert reading([{"role": "user", "content": math.nan}]).text is not None  # as null

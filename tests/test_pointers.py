@@ -13,10 +13,12 @@ from tests.states import KEYS, VALUES, shop
 from trajgen.pointers import (
     MISSING,
     EffectError,
+    below,
     equal,
     excerpt,
     join,
     json_type,
+    keys_of,
     lookup,
     overlay,
     scalars,
@@ -105,3 +107,26 @@ def test_an_excerpt_never_changes_the_state() -> None:
     state = shop()
     excerpt(state, ["/orders/o1/status", "/orders", "/orders/o2/items/0", "/users/u1"])
     assert state == shop()
+
+
+@pytest.mark.parametrize("key", ["a", "a" * 300, "a~/b" * 100])
+def test_keys_of_long_pointers_too(key: str) -> None:
+    path = join(join("", key), key)
+    assert keys_of(path) == (key, key) == tuple(split(path))
+    assert lookup({key: {key: 1}}, path) == below({key: {key: 1}}, (key, key)) == 1
+
+
+@pytest.mark.parametrize("path", [["a"], 5, None, "a", "/~2", "/" + "a" * 300 + "~"])
+def test_no_pointer_is_an_error_each_time(path: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(EffectError):
+            keys_of(path)
+
+
+def test_keys_lead_through_objects_and_lists() -> None:
+    state = {"a": [{"b": 1}, 2], "c": None}
+    assert below(state, ()) is state
+    assert below(state, ("a", "0", "b")) == 1
+    assert below(state, ("c",)) is None
+    for keys in (("a", "2"), ("a", "x"), ("c", "d"), ("a", "1", "b"), ("z",)):
+        assert below(state, keys) is MISSING

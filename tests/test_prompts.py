@@ -120,6 +120,24 @@ def test_a_shared_prompt_is_the_prompt(prompts: Prompts, name: str) -> None:
     assert pickle.loads(pickle.dumps(prompts)).shared(name, CONTEXTS[name]) == text
 
 
+def test_a_shared_prompt_is_made_once_for_the_same_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts, made = Prompts(), list[str]()
+    render = Prompts.render
+    monkeypatch.setattr(
+        Prompts, "render", lambda self, *given: made.append(given[0]) or render(self, *given)
+    )
+    context = CONTEXTS["agent.system"]
+    first = prompts.shared("agent.system", context)
+    assert prompts.shared("agent.system", dict(context)) is first  # another dict of the same
+    assert made == ["agent.system"]
+    other = prompts.shared("agent.system", {**context, "policy": "Take your time."})
+    assert "Take your time." in other
+    assert "Take your time." not in prompts.shared("agent.system", context)
+    assert len(made) == 2
+
+
 def test_prompts_say_what_they_were_given(prompts: Prompts) -> None:
     system = prompts.render("agent.system", CONTEXTS["agent.system"])
     assert "Be brief." in system

@@ -53,7 +53,7 @@ def received(data: bytes) -> Any:
         return json.loads(data)  # half surrogate pairs, NaN, UTF-16: rather read than refused
 
 
-def quickly(value: Any) -> str | None:
+def searchable(value: Any) -> str | None:
     """`value` as compact JSON text to search in, with null for NaN; None for what orjson refuses:
     no JSON, integers of more than 64 bits, half surrogate pairs, more than 254 levels."""
     try:
@@ -73,6 +73,5 @@ def _quick(value: Any, options: int) -> bytes | None:
 
 
 def _has_nan(data: bytes, value: Any) -> bool:
-    """Whether a null of `data` may stand for something else than None; a tuple is not looked
-    into."""
+    """Whether a null of `data` may stand for NaN; true as well where a tuple was."""
     return b"null" in data and bool(orjson.loads(data) != value)

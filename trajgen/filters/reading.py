@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from trajgen.json_text import quickly
+from trajgen.json_text import searchable
 from trajgen.pointers import MISSING
 from trajgen.records import Call, Json, Trajectory
 
@@ -59,8 +59,8 @@ class Reading:
 
     @cached_property
     def text(self) -> str | None:
-        """All messages as text to search in, as `quickly` writes them."""
-        return quickly(list(self.messages))
+        """All messages as text to search in, as `searchable` writes them."""
+        return searchable(list(self.messages))
 
     def _answers_behind(self, index: int) -> dict[str, tuple[int, str]]:
         answers: dict[str, tuple[int, str]] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import isfinite
 
 from trajgen.filters.reading import reading
-from trajgen.json_text import quickly
+from trajgen.json_text import searchable
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 LEAST, MOST = -(2**63), 2**64 - 1
@@ -23,7 +23,7 @@ def check(trajectory: Trajectory, domain: Domain) -> Iterator[Reason]:
             calls = message.get("tool_calls") if isinstance(message, dict) else None
             if found := _unreadable(calls):
                 yield Reason("unreadable_value", index, f"tool_calls: {found}")
-    if not _is_readable(quickly([step.effects for step in trajectory.steps])):
+    if not _is_readable(searchable([step.effects for step in trajectory.steps])):
         for step in trajectory.steps:
             if found := _unreadable(list(step.effects)):
                 yield Reason("unreadable_value", step.message, f"effects: {found}")
