@@ -86,7 +86,16 @@ def _short() -> Path | None:
 def _leave(ray: Any, thread: ThreadPoolExecutor, started: Future[Any], folder: Path | None) -> None:
     theirs = begun_in(folder) if folder else []  # later, workers are nobody's children
     if started.done():  # one that still starts does not listen
-        wait([thread.submit(ray.shutdown)], LEAVE_S)
+        wait([thread.submit(_shut_down, ray)], LEAVE_S)
     thread.shutdown(wait=False)
     if folder:
         end([*theirs, *begun_in(folder)])
+
+
+def _shut_down(ray: Any) -> None:
+    """Ray's driver would keep what it listened to errors and logs with, and now and then a socket
+    of that, until it is initialised again."""
+    ray.shutdown()
+    driver = vars(ray._private.worker.global_worker)
+    for name in ("gcs_error_subscriber", "gcs_log_subscriber"):
+        driver.pop(name, None)
