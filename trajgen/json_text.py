@@ -36,6 +36,12 @@ def canonical(value: Any) -> str:
     return _CANONICAL.encode(value) if data is None else data.decode()
 
 
+def plain(value: Any) -> Any:
+    """A copy of `value` that holds nothing but JSON; it raises for what is none."""
+    data = _quick(value, _PLAIN)
+    return json.loads(_COMPACT.encode(value)) if data is None else orjson.loads(data)
+
+
 def sent(value: Any) -> bytes:
     """`value` as JSON for another machine: half surrogate pairs escaped, NaN, which JSON has
     not, as null."""

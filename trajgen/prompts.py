@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from trajgen.control_tokens import find_control_token
 from trajgen.errors import InputError, PromptTooLong
 from trajgen.ids import digest
-from trajgen.json_text import compact
+from trajgen.json_text import plain
 from trajgen.loading import plain_file, shipped
 from trajgen.records import Json
 
@@ -58,8 +58,19 @@ class Prompts:
         self._shared: _Shared = OrderedDict()
 
     def render(self, name: str, context: Mapping[str, Json]) -> str:
-        """Template `name` (without `.jinja`) given `context`. Raises InputError, PromptTooLong."""
-        return self._rendered(name, self._plain(name, context))
+        """Template `name` (without `.jinja`) given `context`, of which objects stay outside.
+        Raises InputError, PromptTooLong."""
+        parts: list[str] = []
+        left = MAX_CHARS
+        try:
+            for part in self._templates[f"{name}.jinja"].generate(plain(context)):
+                parts.append(part)
+                left -= len(part)
+                if left < 0:
+                    raise PromptTooLong(f"prompt {name} takes more than {MAX_CHARS} characters")
+        except _FAILURES as error:
+            raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
+        return "".join(parts).strip()
 
     def shared(self, name: str, context: Mapping[str, Json]) -> str:
         """`render` for what many rollouts begin with: rendered once for the same objects, which
@@ -70,27 +81,6 @@ class Prompts:
             while len(self._shared) > _REMEMBERED:
                 self._shared.popitem(last=False)
         return kept[1]
-
-    def _plain(self, name: str, context: Mapping[str, Json]) -> str:
-        """`context` as JSON: what is no data raises; objects stay outside."""
-        try:
-            return compact(context)
-        except _FAILURES as error:
-            raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
-
-    def _rendered(self, name: str, context: str) -> str:
-        parts: list[str] = []
-        left = MAX_CHARS
-        try:
-            plain = json.loads(context)
-            for part in self._templates[f"{name}.jinja"].generate(plain):
-                parts.append(part)
-                left -= len(part)
-                if left < 0:
-                    raise PromptTooLong(f"prompt {name} takes more than {MAX_CHARS} characters")
-        except _FAILURES as error:
-            raise InputError(f"prompt fails: {error}", f"{self.folder / name}.jinja") from error
-        return "".join(parts).strip()
 
     def _compiled(self, environment: ImmutableSandboxedEnvironment, name: str) -> Template:
         try:

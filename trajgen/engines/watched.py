@@ -91,5 +91,7 @@ def _held(completion: Completion, request: Request) -> Completion:
         raise EngineDead(f"the engine answered with something else ({what})", request.id)
     if completion.request_id not in ("", request.id):
         raise EngineDead(f"the engine gave the answer to {completion.request_id}", request.id)
+    if completion.text.isascii():
+        return completion
     text = completion.text.encode("utf-8", "replace").decode("utf-8")
     return completion if text == completion.text else replace(completion, text=text)

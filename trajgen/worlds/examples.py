@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trajgen.filters.answers import is_failure
 from trajgen.records import Call, Domain, Json, Seed, calls_of
@@ -73,8 +74,13 @@ def _alike(left: Json, right: Json) -> float:
     """1 for equal values; of texts the share of words that both have."""
     if left == right or not (isinstance(left, str) and isinstance(right, str)):
         return float(left == right)
-    one, other = set(left.casefold().split()), set(right.casefold().split())
+    one, other = _words(left), _words(right)
     return len(one & other) / max(len(one | other), 1)
+
+
+@lru_cache(maxsize=1024)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.casefold().split())
 
 
 def _is_structure(text: str) -> bool:
