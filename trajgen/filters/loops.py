@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trajgen.filters.answers import is_failure
-from trajgen.filters.reading import Exchange, exchanges, turns
+from trajgen.filters.reading import Exchange, exchanges
 from trajgen.json_text import canonical
 from trajgen.records import Domain, Reason, Trajectory
 
@@ -40,7 +40,8 @@ class Repeats:
         """Whether this answered call closes a loop; `state` is the state's hash after it, the
         `messages` are those up to it at least."""
         call = exchange.call
-        if any(turn.role == "user" for turn in turns(messages[self._turn : call.message])):
+        between = messages[self._turn : call.message]
+        if any(isinstance(m, dict) and m.get("role") == "user" for m in between):
             self._begin()
         self._turn = call.message
         text = (call.tool, canonical(call.arguments), f"{state} {exchange.observation}")
