@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,15 @@ from tests.small_pipeline import environment
 from trajgen import loop
 from trajgen.errors import MachineError
 from trajgen.loop import Stop, run_to_end
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """As before: a command that was stopped keeps its own to its end, which does not come here."""
+    before = {number: signal.getsignal(number) for number in loop.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def send(number: int) -> None:
@@ -152,6 +161,30 @@ def test_a_command_that_stops_in_time_is_not_ended(monkeypatch: pytest.MonkeyPat
         run_to_end(work)
     assert not ended.wait(0.1)
     assert threading.active_count() == before
+
+
+STOPPED_TWICE = """
+import os, signal, time
+from trajgen.loop import Stop
+
+def at_once():
+    os.write(2, b"stopped")
+    os._exit(130)
+
+try:
+    with Stop(at_once):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+"""
+
+
+def test_a_signal_while_a_stopped_command_says_so_does_not_kill_it() -> None:
+    command = [sys.executable, "-c", STOPPED_TWICE]
+    done = subprocess.run(command, capture_output=True, env=environment(), timeout=30)
+    assert (done.returncode, done.stderr) == (130, b"stopped")
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

@@ -33,8 +33,9 @@ class Stop:
     """Handles SIGINT and SIGTERM while it is entered; outside the main thread it does nothing.
 
     `at_once` ends the process; a thread of its own calls it, whatever the main one hangs in.
-    Without it, for a caller of the library, a second signal is a KeyboardInterrupt wherever the
-    work stands, and there is no time limit.
+    A command that was stopped keeps it to its last moment, so that no further signal kills it
+    before it has said so. Without it, for a caller of the library, a second signal is a
+    KeyboardInterrupt wherever the work stands, and there is no time limit.
     """
 
     def __init__(self, at_once: Callable[[], None] | None = None) -> None:
@@ -78,8 +79,9 @@ class Stop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        end = self._at_once if self.asked else None  # what is left to say takes a moment
         for number, before in self._before.items():
-            signal.signal(number, before)
+            signal.signal(number, before if end is None else lambda *_: end())
         told, self._told = self._told, -1
         if told >= 0:
             os.close(told)
