@@ -63,6 +63,49 @@ def test_without_work_a_signal_is_an_interrupt() -> None:
         wait()
 
 
+DROPPED = """
+import os, signal, time
+from trajgen.loop import Stop
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(10): pass
+
+try:
+    with Stop(at_once):
+        Finalized()
+        time.sleep(5)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+@pytest.mark.parametrize("at_once", ["None", "lambda: os._exit(1)"])
+def test_an_interrupt_that_python_drops_is_raised_anew(at_once: str) -> None:
+    """In a finalizer, as every import has one, it would be printed and forgotten."""
+    program = DROPPED.replace("at_once", at_once)
+    command = [sys.executable, "-c", program]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, env=environment(), timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"stopped\n", b"")
+    assert time.monotonic() - began < 4
+
+
+def test_other_errors_of_finalizers_are_told_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            raise ValueError
+
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    hook = sys.unraisablehook
+    with Stop():
+        Finalized()
+    assert told == [ValueError]
+    assert sys.unraisablehook is hook
+
+
 def test_a_signal_at_the_last_moment_counts() -> None:
     """The work is done when it is cancelled: what follows it must not go on."""
 

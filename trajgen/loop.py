@@ -1,8 +1,9 @@
 """Work in an event loop, and what Ctrl-C and SIGTERM do to it.
 
 The first signal cancels the work, which cleans up after itself; where no work is under way it
-is a KeyboardInterrupt. A command has GRACE_S for that. Then, and at a second signal, it ends at
-once.
+is a KeyboardInterrupt. Python drops one that it raises in a finalizer, as at the end of every
+import: it is raised anew. A command has GRACE_S for all that. Then, and at a second signal, it
+ends at once.
 
 Crash rule: what was under way is abandoned, never half kept. Ending at once is no worse than
 kill -9: what is committed stays.
@@ -14,6 +15,7 @@ import asyncio
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, T]]  # called in the loop: what never runs is never made
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 4.0
+ANEW_S = 0.01  # how long a finalizer may take in which an interrupt was dropped
 
 
 class Stop:
@@ -42,14 +45,17 @@ class Stop:
         self.asked = False
         self._at_once = at_once
         self._starting = False  # the loop is about to begin the work, which then looks at `asked`
+        self._dropped = False  # the interrupt is to be raised anew
         self._told = -1  # the end of a pipe on which the watching thread hears of signals
         self._work: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._unraisable: Callable[[sys.UnraisableHookArgs], Any] | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The handler itself: Python calls it in the main thread."""
-        again, self.asked = self.asked, True
-        if self._told >= 0:
+        again, self.asked = self.asked and not self._dropped, True
+        anew, self._dropped = self._dropped, False
+        if self._told >= 0 and not anew:
             os.write(self._told, b"!")  # takes no lock that the main thread might hold
         if again and self._told >= 0:
             return
@@ -71,6 +77,7 @@ class Stop:
             for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and `&` set it
                     self._before[number] = signal.signal(number, self)
+            self._unraisable, sys.unraisablehook = sys.unraisablehook, self._raise_anew
         return self
 
     def __exit__(
@@ -79,6 +86,9 @@ class Stop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._unraisable is not None:
+            sys.unraisablehook = self._unraisable
+        self._dropped = False
         end = self._at_once if self.asked else None  # what is left to say takes a moment
         for number, before in self._before.items():
             signal.signal(number, before if end is None else lambda *_: end())
@@ -93,6 +103,18 @@ class Stop:
             if late or os.read(heard, 1):
                 at_once()
         os.close(heard)
+
+    def _raise_anew(self, lost: sys.UnraisableHookArgs) -> None:
+        """In place of sys.unraisablehook: from where it is called nothing can be raised."""
+        if self.asked and lost.exc_type is KeyboardInterrupt:
+            self._dropped = True
+            threading.Timer(ANEW_S, self._send, [next(iter(self._before))]).start()
+        elif self._unraisable is not None:
+            self._unraisable(lost)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._dropped and (thread := threading.main_thread().ident) is not None:
+            signal.pthread_kill(thread, number)
 
     def run(self, work: Work[T]) -> T:
         """What `work()` gives. Raises KeyboardInterrupt when it was stopped, whatever it ended in:
@@ -116,7 +138,7 @@ class Stop:
         task = asyncio.current_task()
         if task is not None:
             self._work = (asyncio.get_running_loop(), task)
-        self._starting = False
+        self._starting = self._dropped = False
         if self.asked:
             raise asyncio.CancelledError
         return await work()
