@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -312,6 +313,8 @@ def small(**changes: Any) -> Pipeline:
 
 class _FakeRay:
     """As much of Ray as hiring touches; keeps who was made."""
+
+    cloudpickle = pickle
 
     def __init__(self, gpus: float = 0) -> None:
         self.gpus = gpus

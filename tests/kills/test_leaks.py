@@ -51,7 +51,9 @@ def held():
 
 def settled(over):
     end = time.monotonic() + 10  # Ray closes some connections a little later
-    while (now := held())["over"] > over and time.monotonic() < end:
+    while (now := held())["over"] > over or now["connections"]:
+        if time.monotonic() > end:
+            break
         time.sleep(0.2)
     return now
 
@@ -68,7 +70,7 @@ print(json.dumps(found))
 @pytest.mark.parametrize(("address", "count"), [("inline", 50), ("local", 4)])
 def test_runs_in_one_process_leave_nothing(address: str, count: int, tmp_path: Path) -> None:
     """Through Ray too: what its first start adds to the process, the others do not add to, but
-    for the socket of an ended connection that Ray's library keeps of each session."""
+    for the socket of an ended connection that Ray's library keeps of some sessions."""
     pipeline = write_pipeline(tmp_path, cluster={"address": address})
     temporary = tmp_path / "t"
     temporary.mkdir()
@@ -86,4 +88,5 @@ def test_runs_in_one_process_leave_nothing(address: str, count: int, tmp_path: P
     over = [at.pop("over") for at in found]
     assert over[-1] <= (count if address == "local" else 0)
     assert found[-1] == found[1], "it grows with every run"
-    assert found[-1]["children"] == found[-1]["locks"] == found[-1]["temporary"] == 0
+    for kind in ("children", "connections", "locks", "temporary"):
+        assert found[-1][kind] == 0, kind

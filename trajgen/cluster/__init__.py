@@ -31,6 +31,8 @@ from trajgen.records import Task
 from trajgen.worker import Job, Report, Worker
 
 CLOSE_S = 2.0
+GONE_S = 2.0  # for a killed worker to be gone
+IN_A_MESSAGE = 100_000  # bytes that Ray sends with a call; more than that lies in its store
 PLACE_S = 60.0  # for Ray to find room for an actor, over what its engines may take to start
 Hire = Callable[[int], Handle]
 
@@ -95,6 +97,8 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
         "include_dashboard": False,
         "num_cpus": cpus,
         "_node_ip_address": LOOPBACK,
+        # Nobody looks at Ray's list of tasks, and its last message would keep a socket for good.
+        "_system_config": {"task_events_report_interval_ms": 0},
     }
 
 
@@ -114,7 +118,8 @@ class _Hiring:
 
     def __init__(self, ray: Any, pipeline: Pipeline, job: Job) -> None:
         self.ray, self.pipeline = ray, pipeline
-        self.job = ray.put(job)
+        large = len(ray.cloudpickle.dumps(job)) > IN_A_MESSAGE
+        self.job = ray.put(job) if large else job
         self.gpus = ray.cluster_resources().get("GPU", 0)
         self.shared = shared(pipeline)
         self._engines: dict[tuple[str, int], Any] = {}
@@ -138,6 +143,8 @@ class _Hiring:
         closing = [actor.close.remote() for actor in self._engines.values()]
         if closing:
             self.ray.wait(closing, num_returns=len(closing), timeout=CLOSE_S)
+        self._engines.clear()
+        self.job = None
 
     def _replicas(self, name: str, number: int, again: bool) -> list[Any]:
         """The replicas of a shared engine that worker `number` speaks to: one, or several
@@ -223,8 +230,15 @@ class _RayWorker:
         return report
 
     async def close(self) -> None:
-        with suppress(self.ray.exceptions.RayError, TimeoutError):
+        """Closed, killed and gone: Ray never lets go of a connection on which something is still
+        asked, be it about an actor that somebody refers to."""
+        lost = (self.ray.exceptions.RayError, TimeoutError)
+        with suppress(*lost):
             async with asyncio.timeout(CLOSE_S):
                 await self.actor.close.remote()
-        with suppress(self.ray.exceptions.RayError):
+        with suppress(*lost):
             self.ray.kill(self.actor)
+            async with asyncio.timeout(GONE_S):
+                while True:
+                    await self.actor.__ray_ready__.remote()
+        self.actor = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +26,7 @@ from trajgen.errors import MachineError
 from trajgen.process import begun_in, end
 from trajgen.scratch import scratch, sweep
 
+SETTLE_S = 0.2  # for what Ray's processes still ask each other
 LEAVE_S = 3.0  # for Ray to shut down
 KEPT_FILES, KEPT_BYTES = 32, 65_536  # of what workers wrote, the last ones
 LONGEST = 20  # of the temporary folder's name: Ray's sockets lie 87 characters below
@@ -93,9 +95,12 @@ def _leave(ray: Any, thread: ThreadPoolExecutor, started: Future[Any], folder: P
 
 
 def _shut_down(ray: Any) -> None:
-    """Ray's driver would keep what it listened to errors and logs with, and now and then a socket
-    of that, until it is initialised again."""
+    """Ray would keep connections: one on which it still waits for an answer, that of the node,
+    which something to do at exit holds for good, and those that its driver listened with."""
+    worker = ray._private.worker
+    if worker._global_node is not None:
+        worker._global_node._gcs_client = None
+    time.sleep(SETTLE_S)
     ray.shutdown()
-    driver = vars(ray._private.worker.global_worker)
     for name in ("gcs_error_subscriber", "gcs_log_subscriber"):
-        driver.pop(name, None)
+        vars(worker.global_worker).pop(name, None)
