@@ -137,6 +137,17 @@ def test_a_stored_verdict_comes_back_at_the_message_of_its_step() -> None:
     assert Step.parse(made.json()).verdicts == made.verdicts
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("state_before", 5), ("state_after", None), ("call_id", ["c"]), ("message", "0"),
+     ("message", True), ("applies", 1), ("effects", {"op": "add"}), ("verdicts", "none")],
+)  # fmt: skip
+def test_a_step_of_other_types_is_refused(name: str, value: Any) -> None:
+    """Filters rely on them: in a row from elsewhere they may be anything."""
+    with pytest.raises(TypeError, match=f"'{name}' of a step is a {type(value).__name__}"):
+        Step.parse({**step().json(), name: value})
+
+
 def test_stored_effects_are_copies() -> None:
     made = step()
     made.json()["effects"][0]["path"] = "/changed"

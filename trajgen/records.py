@@ -93,11 +93,23 @@ class Step:
 
     @classmethod
     def parse(cls, row: Mapping[str, Json]) -> Step:
-        """The inverse of `json`."""
+        """The inverse of `json`. Raises KeyError or TypeError for what `json` does not give."""
+        for name, kind in _STEP.items():
+            if type(row[name]) is not kind:
+                raise TypeError(f"{name!r} of a step is a {type(row[name]).__name__}")
         verdicts = tuple(
             Reason(v["code"], row["message"], v.get("detail", "")) for v in row["verdicts"]
         )
         return cls(**{**row, "effects": tuple(row["effects"]), "verdicts": verdicts})
+
+
+_STEP = {
+    **dict.fromkeys(("call_id", "tool", "why", "source", "state_before", "state_after"), str),
+    "message": int,
+    "applies": bool,
+    "effects": list,
+    "verdicts": list,
+}
 
 
 @dataclass(frozen=True, slots=True)
