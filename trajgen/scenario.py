@@ -71,12 +71,20 @@ def shown_state(stage: Stage, task: Task, seed: Seed, ledger: Ledger) -> Json:
         keys = sorted(lookup(ledger.state, parent))
         drawn = draw.sample(keys, min(SIBLINGS, len(keys)))
         paths.update(dict.fromkeys(join(parent, key) for key in drawn))
-    kept: list[str] = []
-    for path in paths:
-        if len(canonical(excerpt(ledger.state, [*kept, path]))) <= STATE_CHARS:
-            kept.append(path)
+    kept = _within_room(ledger.state, list(paths))
     shown = excerpt(ledger.state, kept)
     return folded(shown, kept) if stage.pipeline.world.state == "outline" else shown
+
+
+def _within_room(state: Json, paths: list[str]) -> list[str]:
+    """Those of `paths`, in their order, that STATE_CHARS have room for."""
+    if len(canonical(excerpt(state, paths))) <= STATE_CHARS:
+        return paths
+    kept: list[str] = []
+    for path in paths:
+        if len(canonical(excerpt(state, [*kept, path]))) <= STATE_CHARS:
+            kept.append(path)
+    return kept
 
 
 def prompt(stage: Stage, task: Task, ledger: Ledger) -> tuple[Message, ...]:

@@ -148,7 +148,8 @@ class Worker:
         try:
             async with asyncio.timeout(EXCHANGE_S):  # wait_for can lose a cancellation
                 await self._news.wait()
-            await asyncio.sleep(GATHER_S)
+            if self._playing:
+                await asyncio.sleep(GATHER_S)
         except TimeoutError:
             pass  # a heartbeat without news
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
+from operator import eq
 from typing import Any, NamedTuple
 
 from trajgen.control_tokens import find_control_token, holds, is_marked, is_marked_json, token_in
 from trajgen.filters.reading import Turn, parsed, reading, turns
-from trajgen.pointers import MISSING
+from trajgen.pointers import MISSING, scalars
 from trajgen.records import Domain, Json, Reason, Trajectory
 
 _THOUGHT = re.compile(r"\A\s*<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL)
@@ -122,20 +123,20 @@ def _passages(read: Sequence[Turn]) -> list[Passage]:
         for raw in calls:
             function = raw.get("function") if isinstance(raw, dict) else None
             if isinstance(function, dict):
-                strings = _strings(function.get("arguments"), "arguments")
-                found += [Passage(at, "arguments", place, text) for place, text in strings]
+                _add_strings(function.get("arguments"), "arguments", at, found)
     return found
 
 
-def _strings(value: Json, place: str) -> Iterator[tuple[str, str]]:
+def _add_strings(value: Json, place: str, at: int, found: list[Passage]) -> None:
+    """Every string inside the arguments of a call, keys left out."""
     if isinstance(value, str):
-        yield place, value
+        found.append(Passage(at, "arguments", place, value))
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _strings(item, f"{place}/{key}")
+            _add_strings(item, f"{place}/{key}", at, found)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _strings(item, f"{place}/{index}")
+            _add_strings(item, f"{place}/{index}", at, found)
 
 
 def _control(passages: Sequence[Passage]) -> Iterator[Reason]:
@@ -229,7 +230,7 @@ def _prose(text: str, role: str) -> list[str]:
     data = parsed(text)
     if data is MISSING:
         return [text]
-    return [part for _, part in _strings(data, "") if len(part) >= 60]
+    return [part for part in scalars(data) if isinstance(part, str) and len(part) >= 60]
 
 
 def _loop(text: str) -> str:
@@ -264,8 +265,10 @@ def _periodic(text: str, by_character: bool) -> str:
         last.setdefault(token, []).append(index)
     periods = {b - a for places in last.values() for a, b in pairwise(places)}
     for period in sorted(p for p in periods if p <= 80):
-        rounds = _rounds(tokens, period)
-        if rounds >= (12 if items and period < 10 else _needed(period)):
+        needed = 12 if items and period < 10 else _needed(period)
+        if sum(map(eq, tokens[period:], tokens)) < (needed - 1) * period:
+            continue  # not so often, not even scattered
+        if (rounds := _rounds(tokens, period)) >= needed:
             return f"the same {period} words {rounds} times in a row"
     return ""
 
