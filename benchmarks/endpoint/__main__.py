@@ -26,7 +26,7 @@ Play = Callable[[], float | None]  # gives the moment of its end, None for the l
 
 def options(parser: argparse.ArgumentParser) -> None:
     """How much is measured."""
-    parser.add_argument("--conversations", type=int, default=200)
+    parser.add_argument("--conversations", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without-peers", action="store_true")
 

@@ -94,9 +94,9 @@ class World(NamedTuple):
 
     def of(self, value: Json) -> list[Entity]:
         """The entities with this id, the row's own laid over the domain's."""
-        below = self.domain.of(value)
-        if not (own := self.own.of(value)):
-            return below
+        below, own = self.domain.of(value), self.own.of(value)
+        if not (below and own):
+            return below or own
         known = {entity.path: entity.record for entity in below}
         return [e._replace(record=overlay(known.get(e.path), e.record)) for e in own]
 
