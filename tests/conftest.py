@@ -1,9 +1,15 @@
-"""The order of tests; property tests draw the same examples everywhere, and leave no folder."""
+"""The order of tests; property tests draw the same examples everywhere, and leave no folder; Ctrl-C
+reaches them wherever they are started."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's `&` sets it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "trajgen",
