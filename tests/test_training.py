@@ -173,8 +173,8 @@ def test_every_weight_can_be_trained_in_bfloat16(model: Path, tmp_path: Path) ->
 
 def test_lora_in_bfloat16_keeps_what_it_trains_in_float32(model: Path, tmp_path: Path) -> None:
     recipe, out = write_recipe(tmp_path / "r.yaml", model), tmp_path / "out"
-    few = ("optimizer.epochs=1", "precision=bfloat16", "gradient_checkpointing=true")
-    assert start(recipe, out, *few).wait(300) == 0
+    half = ("precision=bfloat16", "gradient_checkpointing=true")
+    assert start(recipe, out, *half).wait(300) == 0
     (newest,) = {path.parent for path in out.rglob("optimizer.pt")}
     assert tensors(newest / "adapter_model.safetensors")[1] == {"torch.float32"}
     assert log(out)[-1]["loss"] < 0.9 * log(out)[0]["loss"]
